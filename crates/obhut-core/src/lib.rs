@@ -1,0 +1,35 @@
+//! The byte engine of Obhut: restic-format repositories on any [`store::Store`].
+//!
+//! Layers, lower ones know nothing of higher ones:
+//! `error id world job` → `durable store` → `gojson gotime crypto keyfile chunker compress blob pack` →
+//! `tree snapshot index` → `repo lock packer` → `fs filter` → `backup restore check prune ls`.
+
+pub mod backup;
+pub mod blob;
+pub mod check;
+pub mod chunker;
+pub mod compress;
+pub mod crypto;
+pub mod durable;
+pub mod error;
+pub mod filter;
+pub mod fs;
+pub mod gojson;
+pub mod gotime;
+pub mod id;
+pub mod index;
+pub mod job;
+pub mod keyfile;
+pub mod lock;
+pub mod ls;
+pub mod pack;
+pub mod packer;
+pub mod polynomial;
+pub mod prune;
+pub mod repo;
+pub mod restore;
+pub mod snapshot;
+pub mod store;
+pub mod tree;
+pub mod walk;
+pub mod world;

@@ -1,0 +1,63 @@
+//! Where repository files rest: one small trait, one file a backend, wrappers that stack.
+
+use crate::error::Result;
+use crate::id::{FileKind, FileName, Id};
+
+pub mod cache;
+pub mod fault;
+pub mod latch;
+pub mod limit;
+pub mod local;
+pub mod memory;
+pub mod retry;
+
+/// A listed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub id: Id,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// What a backend can do beyond the minimum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A read of a few bytes costs about as little as a local read (no request latency).
+    pub local: bool,
+    /// `delete` is refused by the storage (append-only).
+    pub append_only: bool,
+    /// Concurrent requests that make sense.
+    pub connections: usize,
+}
+
+/// A place that keeps repository files. Blocking; every call may come from any thread.
+///
+/// Contract (one suite tests all backends, `tests/contract` and `store::contract`):
+/// - `put` is atomic and durable when it returns `Ok`: after a crash the file is there whole or not at
+///   all. Files are write-once: `put` of an existing name fails with `file-exists`.
+/// - `get` gives exactly the bytes asked for or fails: a missing file is `file-missing`, a range beyond
+///   the end is `damaged` (a short file), never a shorter answer.
+/// - `list` gives every file of the kind whose name is 64 lower-case hex digits, once, in any order;
+///   a missing folder lists as empty.
+/// - `delete` of a missing file is `file-missing`.
+pub trait Store: Send + Sync {
+    /// The place for messages, without credentials.
+    fn location(&self) -> String;
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+    /// Makes the place ready for a new repository (folders). Does not fail if it is ready already.
+    fn create(&self) -> Result<()>;
+    /// All files of a kind (never called with `Config`).
+    fn list(&self, kind: FileKind) -> Result<Vec<Listed>>;
+    /// The size of a file.
+    fn stat(&self, name: FileName) -> Result<u64>;
+    /// The whole file.
+    fn get(&self, name: FileName) -> Result<Vec<u8>>;
+    /// `length` bytes from `offset`.
+    fn get_range(&self, name: FileName, offset: u64, length: usize) -> Result<Vec<u8>>;
+    /// Saves a new file.
+    fn put(&self, name: FileName, bytes: &[u8]) -> Result<()>;
+    /// Removes a file.
+    fn delete(&self, name: FileName) -> Result<()>;
+}

@@ -1,0 +1,65 @@
+//! The ports to the outside that tests and the simulator replace: clock and randomness.
+//! (Storage is the third: [`crate::store::Store`].)
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// A point in time: seconds since 1970-01-01 UTC and nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp {
+    /// Seconds; negative before 1970.
+    pub secs: i64,
+    /// 0 to 999,999,999, always counted forward.
+    pub nanos: u32,
+}
+
+/// The clock.
+pub trait Clock: Send + Sync {
+    /// Wall-clock time.
+    fn now(&self) -> Timestamp;
+    /// Time since an arbitrary start that also counts suspend (`CLOCK_BOOTTIME`): a lock ages while a
+    /// laptop sleeps.
+    fn elapsed(&self) -> Duration;
+    /// Sleeps; a simulated clock only moves.
+    fn sleep(&self, time: Duration);
+}
+
+/// Randomness fit for keys.
+pub trait Random: Send + Sync {
+    /// Fills `bytes`; fails only if the system has no randomness.
+    fn fill(&self, bytes: &mut [u8]) -> Result<()>;
+}
+
+/// The machine's clock.
+#[derive(Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        Timestamp {
+            secs: time.tv_sec,
+            nanos: time.tv_nsec as u32,
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+/// The kernel's randomness.
+#[derive(Debug, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) -> Result<()> {
+        getrandom::fill(bytes).map_err(|e| Error::internal(format!("no randomness: {e}")))
+    }
+}

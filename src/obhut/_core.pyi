@@ -1,0 +1,244 @@
+"""The Rust core. Paths, names and passwords cross as bytes, results as JSON bytes, listings as batches of lines."""
+
+from typing import Final, final
+
+__version__: Final[str]
+#: Whether the binary was built without optimisation.
+DEBUG_BUILD: Final[bool]
+#: Every error code, in the order of the core's table.
+ERROR_CODES: Final[tuple[str, ...]]
+
+class CoreError(Exception):
+    """The one exception of the core: a stable code, the object it is about, and the technical detail."""
+
+    code: str
+    object: str
+    detail: str
+    def __init__(self, code: str, object: str, detail: str) -> None: ...  # noqa: A002
+
+@final
+class Store:
+    """A place for repository files. Opaque; wrappers give a new one."""
+
+    @staticmethod
+    def local(path: bytes) -> Store: ...
+    @staticmethod
+    def python(backend: object) -> Store:
+        """A backend that exists only in Python; see ``obhut.storage.adapter`` for its methods."""
+
+    def with_retry(self, max_seconds: float) -> Store: ...
+    def with_limits(self, upload_bytes_per_second: int, download_bytes_per_second: int) -> Store:
+        """0 = unlimited."""
+
+    def with_cache(self, base: bytes) -> Store:
+        """Reads of index, snapshot and tree packs go through restic's local cache layout below ``base``; takes effect when a repository is opened."""
+
+    def location(self) -> str: ...
+    def is_local(self) -> bool: ...
+
+@final
+class Job:
+    """A running operation. The watcher polls; nothing is called back."""
+
+    def wait(self, seconds: float) -> bool:
+        """Waits with the GIL released; ``True`` once it has ended."""
+
+    def cancel(self) -> None: ...
+    def progress(self) -> dict[str, int]:
+        """``phase`` and the counters of ``obhut_core::job::Counters``."""
+
+    def current(self) -> list[bytes]: ...
+    def errors(self) -> list[tuple[bytes, str, str, str, str]]:
+        """Drains item errors: (item, during, code, object, detail)."""
+
+    def output(self) -> bytes:
+        """Drains rendered output: whole lines."""
+
+    def result(self) -> bytes:
+        """The JSON result; raises ``CoreError`` if the operation failed. Only after ``wait`` gave ``True``."""
+
+@final
+class Lock:
+    """A held lock; refreshed by the core; released by ``release`` or when the object dies."""
+
+    def release(self) -> None: ...
+
+@final
+class Repository:
+    """An opened repository; holds the master key, which never leaves the core."""
+
+    id: str
+    version: int
+    key_id: str
+
+    @staticmethod
+    def init(
+        store: Store,
+        password: bytes,
+        *,
+        version: int = 2,
+        username: str,
+        hostname: str,
+        chunker_from: Repository | None = None,
+    ) -> Repository:
+        """Creates a repository: key file, then config."""
+
+    @staticmethod
+    def open(
+        store: Store,
+        password: bytes,
+        *,
+        key_hint: str | None = None,
+        compression: str = "auto",
+        pack_size: int = 0,
+        extra_verify: bool = True,
+        threads: int = 0,
+    ) -> Repository:
+        """Finds the key that the password opens; ``pack_size`` in bytes, 0 = default (16 MiB); ``threads`` 0 = processors."""
+
+    def location(self) -> str: ...
+    def store_is_append_only(self) -> bool:
+        """Whether config says ``append_only`` (rustic) or the storage refuses deletion."""
+
+    def lock(self, *, exclusive: bool, retry_seconds: float) -> Job:
+        """Takes a lock; when it has ended, ``take_lock`` gives it."""
+
+    def take_lock(self, job: Job) -> Lock: ...
+    def unlock(self, *, remove_all: bool) -> Job:
+        """Removes stale (or all) locks. Result: ``{"removed": n}``."""
+
+    def snapshots(self) -> Job:
+        """Output: a line a snapshot, ``{"id": …, "snapshot": {…as stored…}}``. An unreadable file is an item error."""
+
+    def save_snapshot(self, json: bytes) -> str: ...
+    def delete_snapshots(self, ids: list[str]) -> Job:
+        """Result: ``{"removed": [ids], "failed": [ids]}``."""
+
+    def list_files(self, kind: str) -> Job:
+        """``kind``: keys, snapshots, index, locks, packs, blobs. Output: a line each: id (``blobs``: kind id)."""
+
+    def cat(self, what: str, id: str) -> bytes:  # noqa: A002
+        """``what``: config, key, snapshot, index, lock, pack, blob, tree, masterkey is refused. The plaintext."""
+
+    def keys(self) -> bytes:
+        """JSON array: ``{"current", "id", "userName", "hostName", "created"}``, as ``restic key list --json``."""
+
+    def add_key(self, password: bytes, *, username: str, hostname: str) -> str:
+        """Adds a key file, opens it again to be sure, gives its id."""
+
+    def remove_key(self, id: str) -> None: ...  # noqa: A002
+    def change_password(self, password: bytes, *, username: str, hostname: str) -> str:
+        """Adds the new key, verifies it, then removes the one in use."""
+
+    def backup(
+        self,
+        targets: list[bytes],
+        *,
+        parent_tree: str | None,
+        parent_snapshot: str | None,
+        excludes: list[bytes],
+        iexcludes: list[bytes],
+        exclude_if_present: list[bytes],
+        exclude_caches: bool,
+        exclude_larger_than: int,
+        one_file_system: bool,
+        ignore_ctime: bool,
+        ignore_inode: bool,
+        with_atime: bool,
+        dry_run: bool,
+        verbose: int,
+        json: bool,
+        cache_dir: bytes | None,
+        threads: int,
+    ) -> Job:
+        """Reads the targets and writes trees and blobs; no snapshot yet. ``cache_dir``: base of the disposable directory cache, ``None`` = off.
+
+        Result: ``{"tree", "files_new", "files_changed", "files_unmodified", "dirs_new", "dirs_changed", "dirs_unmodified",
+        "data_blobs", "tree_blobs", "data_added", "data_added_packed", "total_files_processed", "total_bytes_processed",
+        "missing_targets": [..], "cache_token": ".."}``. Verbose lines come as output (JSON lines or text)."""
+
+    def commit_cache(self, token: str, snapshot: str) -> None:
+        """Binds what a backup learned about directories to the snapshot that was saved for it."""
+
+    def backup_stream(self, fd: int, name: bytes, *, dry_run: bool, json: bool, threads: int) -> Job:
+        """Backs up one stream (stdin or a command's output) read from ``fd`` until its end, as file ``/name``. Result as ``backup``."""
+
+    def restore(
+        self,
+        tree: str,
+        subpath: bytes,
+        target: bytes,
+        *,
+        includes: list[bytes],
+        iincludes: list[bytes],
+        excludes: list[bytes],
+        iexcludes: list[bytes],
+        overwrite: str,
+        delete: bool,
+        dry_run: bool,
+        sparse: bool,
+        verify: bool,
+        sync: bool,
+        xattrs: bool,
+        verbose: int,
+        json: bool,
+        threads: int,
+    ) -> Job:
+        """Result: ``{"total_files", "files_restored", "files_skipped", "files_deleted", "total_bytes", "bytes_restored", "bytes_skipped"}``."""
+
+    def ls(
+        self,
+        tree: str,
+        *,
+        paths: list[bytes],
+        recursive: bool,
+        format: str,  # noqa: A002
+        human: bool,
+    ) -> Job:
+        """``format``: names, long, json, ncdu. Output: rendered lines."""
+
+    def check(self, *, read_data: bool, subset: str, threads: int) -> Job:
+        """``subset``: "" or ``n/m``, ``x%``, bytes. Output: hints, a line each. Errors: item errors.
+
+        Result: ``{"num_errors", "broken_packs": [], "suggest_repair_index", "suggest_prune", "snapshots", "packs_read", "bytes_read", ...}``."""
+
+    def plan_prune(
+        self,
+        *,
+        max_unused: str,
+        max_repack_bytes: int,
+        repack_cacheable_only: bool,
+        repack_small: bool,
+        repack_smaller_than: int,
+        repack_uncompressed: bool,
+        ignore_snapshots: list[str],
+        threads: int,
+    ) -> Job:
+        """Under a shared lock: marks what all snapshots use and decides per pack. ``max_unused``: ``5%``, bytes, ``unlimited``.
+
+        Result: ``{"plan": number, "blobs": {...}, "bytes": {...}, "packfiles": {...}, "delayed": bool}``."""
+
+    def repack(self, plan: int, *, threads: int) -> Job:
+        """Step 1, under the shared lock: copies used blobs out of packs to repack; saves the new index."""
+
+    def swap_index(self, plan: int, *, threads: int) -> Job:
+        """Step 2, under the exclusive lock: looks at snapshots again, spares what they use, swaps the index files."""
+
+    def delete_packs(self, plan: int) -> Job:
+        """Step 3, without lock held exclusively: deletes the packs that no index names any more."""
+
+def selftest() -> None:
+    """Checks crypto, hash and chunker against fixed vectors; raises ``CoreError`` (``internal``) if the machine computes wrongly."""
+
+def durable_write(path: bytes, data: bytes, mode: int) -> None:
+    """Writes a file atomically and durably (the core's one durable-write module)."""
+
+def display_name(name: bytes) -> str:
+    """A file name escaped for terminals and messages."""
+
+def harden_process() -> None:
+    """Core dumps off, not dumpable: passwords must not reach a crash report."""
+
+def exclude_match(pattern: bytes, path: bytes, *, ignore_case: bool) -> bool:
+    """Whether an exclude pattern matches ``path`` or one of its parents (restic's rules); raises ``CoreError`` on a bad pattern."""
+
