@@ -1,6 +1,15 @@
 //! The index: which blob lies where (formats: restic 8).
+//!
+//! [`Index`] is one sorted array of 48-byte records (id, pack number, offset, lengths) with a table over the
+//! leading bits of the ids, so a lookup is one table read and a short search. Nothing is allocated per blob:
+//! 20 million blobs take 0.96 GB and the table. [`file`] reads and writes index files, [`load`] fills an
+//! index from a repository with several threads.
+
+pub mod file;
+pub mod load;
 
 use crate::id::{BlobKind, Id};
+use crate::pack::PackedBlob;
 
 /// Where one copy of a blob lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +28,7 @@ impl Location {
     /// Bytes of the plaintext.
     pub fn plain_length(&self) -> u64 {
         if self.uncompressed == 0 {
-            u64::from(self.length.saturating_sub(32))
+            u64::from(self.length.saturating_sub(crate::crypto::OVERHEAD as u32))
         } else {
             u64::from(self.uncompressed)
         }
@@ -37,46 +46,296 @@ pub struct Entry {
     pub location: Location,
 }
 
+/// One copy of a blob, 48 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Record {
+    id: Id,
+    pack: u32,
+    offset: u32,
+    length: u32,
+    uncompressed: u32,
+}
+
+/// Records of one kind, sorted, with a table over the first bits of the id.
+#[derive(Debug, Default)]
+struct Table {
+    records: Vec<Record>,
+    /// `starts[b]` = first record whose leading bits are `b` or more; one entry past the end.
+    starts: Vec<u32>,
+    shift: u32,
+}
+
+impl Table {
+    fn new(mut records: Vec<Record>) -> Self {
+        records.sort_unstable();
+        records.dedup();
+        records.shrink_to_fit();
+        // About eight records a bucket: the search stays within two or three cache lines' worth of ids.
+        let bits = (usize::BITS - records.len().leading_zeros())
+            .saturating_sub(3)
+            .min(24);
+        let shift = 32 - bits;
+        let mut starts = vec![0u32; (1usize << bits) + 1];
+        for record in &records {
+            starts[bucket(&record.id, shift) + 1] += 1;
+        }
+        for n in 1..starts.len() {
+            starts[n] += starts[n - 1];
+        }
+        Self {
+            records,
+            starts,
+            shift,
+        }
+    }
+
+    fn find(&self, id: &Id) -> std::ops::Range<usize> {
+        if self.records.is_empty() {
+            return 0..0;
+        }
+        let b = bucket(id, self.shift);
+        let (low, high) = (self.starts[b] as usize, self.starts[b + 1] as usize);
+        let run = &self.records[low..high];
+        let first = run.partition_point(|record| record.id < *id);
+        let count = run[first..]
+            .iter()
+            .take_while(|record| record.id == *id)
+            .count();
+        low + first..low + first + count
+    }
+}
+
+fn bucket(id: &Id, shift: u32) -> usize {
+    let head = u32::from_be_bytes([id.0[0], id.0[1], id.0[2], id.0[3]]);
+    // A shift by 32 (one bucket) would overflow on u32.
+    (u64::from(head) >> shift) as usize
+}
+
 /// The loaded index: immutable, compact, sorted by (kind, id); shared by all threads.
-#[derive(Default)]
-pub struct Index {}
+#[derive(Debug, Default)]
+pub struct Index {
+    data: Table,
+    tree: Table,
+    packs: Vec<Id>,
+    files: Vec<Id>,
+}
 
 impl Index {
     /// Number of entries (a blob in two packs counts twice).
     pub fn len(&self) -> usize {
-        todo!()
+        self.data.records.len() + self.tree.records.len()
     }
+
     /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
     /// Whether the blob is known.
-    pub fn contains(&self, _kind: BlobKind, _id: &Id) -> bool {
-        todo!()
+    pub fn contains(&self, kind: BlobKind, id: &Id) -> bool {
+        !self.table(kind).find(id).is_empty()
     }
+
     /// The first copy of a blob.
-    pub fn get(&self, _kind: BlobKind, _id: &Id) -> Option<Location> {
-        todo!()
+    pub fn get(&self, kind: BlobKind, id: &Id) -> Option<Location> {
+        let table = self.table(kind);
+        table
+            .find(id)
+            .next()
+            .map(|n| self.location(&table.records[n]))
     }
+
     /// All copies of a blob, as slot numbers (0..len), adjacent; empty if unknown.
-    pub fn slots(&self, _kind: BlobKind, _id: &Id) -> std::ops::Range<usize> {
-        todo!()
+    pub fn slots(&self, kind: BlobKind, id: &Id) -> std::ops::Range<usize> {
+        let range = self.table(kind).find(id);
+        let base = if kind == BlobKind::Data {
+            0
+        } else {
+            self.data.records.len()
+        };
+        range.start + base..range.end + base
     }
+
     /// The entry in a slot. All entries: `(0..index.len()).map(|slot| index.entry(slot))`, ordered by kind
     /// (data, then tree), then id.
-    pub fn entry(&self, _slot: usize) -> Entry {
-        todo!()
+    pub fn entry(&self, slot: usize) -> Entry {
+        let (kind, record) = self.record(slot);
+        Entry {
+            kind,
+            id: record.id,
+            location: self.location(record),
+        }
     }
+
     /// All packs named by the index, ascending by id; `pack_number` of an entry indexes it.
     pub fn packs(&self) -> &[Id] {
-        todo!()
+        &self.packs
     }
+
     /// The position in [`Index::packs`] of the pack of a slot.
-    pub fn pack_number(&self, _slot: usize) -> usize {
-        todo!()
+    pub fn pack_number(&self, slot: usize) -> usize {
+        self.record(slot).1.pack as usize
     }
+
     /// The ids of the index files it was loaded from, sorted.
     pub fn files(&self) -> &[Id] {
-        todo!()
+        &self.files
+    }
+
+    fn table(&self, kind: BlobKind) -> &Table {
+        match kind {
+            BlobKind::Data => &self.data,
+            BlobKind::Tree => &self.tree,
+        }
+    }
+
+    fn record(&self, slot: usize) -> (BlobKind, &Record) {
+        let data = self.data.records.len();
+        if slot < data {
+            (BlobKind::Data, &self.data.records[slot])
+        } else {
+            (BlobKind::Tree, &self.tree.records[slot - data])
+        }
+    }
+
+    fn location(&self, record: &Record) -> Location {
+        Location {
+            pack: self.packs[record.pack as usize],
+            offset: record.offset,
+            length: record.length,
+            uncompressed: record.uncompressed,
+        }
+    }
+}
+
+/// Gathers index files in any order; [`IndexBuilder::finish`] sorts.
+#[derive(Debug, Default)]
+pub struct IndexBuilder {
+    data: Vec<Record>,
+    tree: Vec<Record>,
+    packs: Vec<Id>,
+    numbers: std::collections::HashMap<Id, u32>,
+    files: Vec<Id>,
+}
+
+impl IndexBuilder {
+    /// Adds one index file's packs.
+    pub fn add_file(&mut self, file: Id, packs: &[(Id, Vec<PackedBlob>)]) {
+        self.files.push(file);
+        for (pack, blobs) in packs {
+            self.add_pack(*pack, blobs);
+        }
+    }
+
+    /// Adds one pack.
+    pub fn add_pack(&mut self, pack: Id, blobs: &[PackedBlob]) {
+        let next = self.packs.len() as u32;
+        let number = *self.numbers.entry(pack).or_insert(next);
+        if number == next {
+            self.packs.push(pack);
+        }
+        for blob in blobs {
+            let record = Record {
+                id: blob.id,
+                pack: number,
+                offset: blob.offset,
+                length: blob.length,
+                uncompressed: blob.uncompressed,
+            };
+            match blob.kind {
+                BlobKind::Data => self.data.push(record),
+                BlobKind::Tree => self.tree.push(record),
+            }
+        }
+    }
+
+    /// Sorts and gives the index. Exact duplicates collapse.
+    pub fn finish(mut self) -> Index {
+        drop(std::mem::take(&mut self.numbers));
+        let mut order: Vec<u32> = (0..self.packs.len() as u32).collect();
+        order.sort_unstable_by_key(|n| self.packs[*n as usize]);
+        let mut new_number = vec![0u32; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            new_number[*old as usize] = new as u32;
+        }
+        let renumber = |mut records: Vec<Record>| {
+            for record in &mut records {
+                record.pack = new_number[record.pack as usize];
+            }
+            records
+        };
+        let packs = order.iter().map(|n| self.packs[*n as usize]).collect();
+        self.files.sort_unstable();
+        self.files.dedup();
+        let (data, tree) = (renumber(self.data), renumber(self.tree));
+        // The two kinds are independent; data is by far the larger.
+        let (data, tree) = std::thread::scope(|scope| {
+            let tree = scope.spawn(move || Table::new(tree));
+            (Table::new(data), tree.join())
+        });
+        let tree = tree.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Index {
+            data,
+            tree,
+            packs,
+            files: self.files,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn blob_id(n: u8, spread: bool) -> Id {
+        if spread { Id::of(&[n]) } else { Id([n; 32]) }
+    }
+
+    type Model = BTreeMap<(BlobKind, Id), BTreeSet<(Id, u32, u32, u32)>>;
+
+    proptest! {
+        /// The sorted table answers like a plain map, also with duplicates and ids in few buckets.
+        #[test]
+        fn agrees_with_a_map(
+            entries in prop::collection::vec((0..6u8, 0..40u8, any::<bool>(), 0..3u32), 0..300),
+            spread in any::<bool>(),
+        ) {
+            let mut builder = IndexBuilder::default();
+            let mut model = Model::new();
+            for (pack, blob, tree, offset) in entries {
+                let kind = if tree { BlobKind::Tree } else { BlobKind::Data };
+                let (pack, id) = (Id::of(&[pack, 1]), blob_id(blob, spread));
+                let packed = PackedBlob { kind, id, offset, length: 40, uncompressed: 9 };
+                builder.add_file(Id::of(&[blob]), &[(pack, vec![packed])]);
+                model.entry((kind, id)).or_default().insert((pack, offset, 40, 9));
+            }
+            let index = builder.finish();
+            prop_assert_eq!(index.len(), model.values().map(BTreeSet::len).sum::<usize>());
+            prop_assert!(index.packs().is_sorted());
+            for kind in [BlobKind::Data, BlobKind::Tree] {
+                for n in 0..=40 {
+                    let id = blob_id(n, spread);
+                    let want = model.get(&(kind, id)).cloned().unwrap_or_default();
+                    let slots = index.slots(kind, &id);
+                    prop_assert_eq!(index.contains(kind, &id), !want.is_empty());
+                    let got: BTreeSet<_> = slots.clone().map(|slot| {
+                        let entry = index.entry(slot);
+                        assert_eq!((entry.kind, entry.id), (kind, id));
+                        assert_eq!(index.packs()[index.pack_number(slot)], entry.location.pack);
+                        let at = entry.location;
+                        (at.pack, at.offset, at.length, at.uncompressed)
+                    }).collect();
+                    prop_assert_eq!(&got, &want);
+                    prop_assert_eq!(index.get(kind, &id).is_some(), !want.is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_takes_48_bytes() {
+        assert_eq!(size_of::<Record>(), 48);
     }
 }
