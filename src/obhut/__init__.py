@@ -1,0 +1,6 @@
+"""Obhut: backup, sync and archive in open formats, and the judge that tells what would survive.
+
+The rooms (``backup``; later ``sync``, ``archive``, ``protection``) know the cellar (``storage``, ``world``; later
+``log``, ``guard``) and never each other. The front (``cli``; later ``hub``) knows all, and nobody imports it. The byte
+work happens in Rust, in the private module ``obhut._core``.
+"""
