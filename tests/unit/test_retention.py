@@ -1,0 +1,122 @@
+"""The retention policy against restic's own golden cases, and the rules that they do not show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from obhut.backup.duration import Duration
+from obhut.backup.retention import UNLIMITED, Policy, apply, parse_count
+from obhut.backup.snapshot import Snapshot
+from obhut.backup.stamp import Stamp
+
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "policy_golden.json").read_text())
+NOW = Stamp.parse("2026-08-01T00:00:00Z")
+
+
+def utc(_: int) -> int:
+    return 0
+
+
+def snapshot(number: int, time: str, *tags: str, paths: tuple[str, ...] = ()) -> Snapshot:
+    return Snapshot(id=f"{number:064x}", time=Stamp.parse(time), tree="0" * 64, tags=tags, paths=paths)
+
+
+def policy_of(spec: dict[str, Any]) -> Policy:
+    values: dict[str, Any] = {}
+    for name, value in spec.items():
+        if name == "tags":
+            values[name] = tuple(tuple(tags) for tags in value)
+        else:
+            values[name] = Duration.parse(value) if isinstance(value, str) else value
+    return Policy(**values)
+
+
+ALL = [snapshot(i, s["time"], *s.get("tags", ())) for i, s in enumerate(GOLDEN["snapshots"])]
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: json.dumps(case["policy"]))
+def test_golden_case(case: dict[str, Any]) -> None:
+    decision = apply(ALL, policy_of(case["policy"]), NOW, utc)
+    assert [s.time.format() for s in decision.keep] == case["keep"]
+    assert [list(s.tags) or None for s in decision.keep] == case["tags"]
+    assert [[list(r.matches), r.counters] for r in decision.reasons] == case["reasons"]
+    assert len(decision.keep) + len(decision.remove) == len(ALL)
+
+
+def test_there_are_forty_golden_cases() -> None:
+    assert len(GOLDEN["cases"]) == 40
+
+
+def test_a_snapshot_of_the_future_does_not_shift_the_span() -> None:
+    old, new, future = (snapshot(1, "2026-06-01T00:00:00Z"), snapshot(2, "2026-07-31T00:00:00Z"),
+                        snapshot(3, "2031-01-01T00:00:00Z"))  # fmt: skip
+    decision = apply([old, new, future], Policy(within=Duration(days=7)), NOW, utc)
+    assert decision.keep == (future, new)
+    assert decision.remove == (old,)
+
+
+def test_only_future_snapshots_are_all_kept_by_a_span() -> None:
+    future = [snapshot(i, f"203{i}-01-01T00:00:00Z") for i in range(4)]
+    assert apply(future, Policy(within=Duration(days=1)), NOW, utc).remove == ()
+
+
+def test_buckets_use_the_recorded_zone() -> None:
+    # One day in UTC, two days where they were made.
+    a, b = snapshot(1, "2026-07-01T23:30:00+02:00"), snapshot(2, "2026-07-02T00:30:00+02:00")
+    assert len(apply([a, b], Policy(daily=5), NOW, utc).keep) == 2
+    assert apply([a, b], Policy(daily=5), NOW, utc).reasons[1].matches == ("daily snapshot",)
+
+
+def test_span_follows_local_daylight_saving() -> None:
+    # Berlin: the clock went forward on 2026-03-29; "one day before" keeps the wall clock time.
+    def berlin(seconds: int) -> int:
+        return 7200 if seconds >= Stamp.parse("2026-03-29T01:00:00Z").seconds else 3600
+
+    newest = snapshot(1, "2026-03-29T12:00:00+02:00")
+    just_in, just_out = snapshot(2, "2026-03-28T12:00:01+01:00"), snapshot(3, "2026-03-28T12:00:00+01:00")
+    decision = apply([newest, just_in, just_out], Policy(within=Duration(days=1)), NOW, berlin)
+    assert decision.keep == (newest, just_in)
+
+
+def test_months_overflow_as_in_go() -> None:
+    # 31 March minus one month is "31 February" = 3 March.
+    assert Duration(months=1).before(Stamp.parse("2026-03-31T10:00:00Z"), utc) == Stamp.parse("2026-03-03T10:00:00Z")
+
+
+def test_empty_policy_is_false_and_says_remove() -> None:
+    assert not Policy()
+    assert str(Policy()) == "remove"
+    assert Policy(tags=((),))
+
+
+def test_policy_in_words() -> None:
+    policy = Policy(last=3, daily=UNLIMITED, within_weekly=Duration(months=2), tags=(("a", "b"),), within=Duration(1))
+    assert str(policy) == (
+        "keep 3 latest, all daily snapshots, weekly snapshots within 2m and all snapshots with tags [[a, b]] "
+        "and all snapshots within 1y of the newest"
+    )
+
+
+@pytest.mark.parametrize("text", ["-1", "", "x", "1.5", "９", "9999999999"])
+def test_bad_count(text: str) -> None:
+    with pytest.raises(ValueError, match="unlimited"):
+        parse_count(text)
+
+
+def test_counts() -> None:
+    assert (parse_count("7"), parse_count("unlimited")) == (7, UNLIMITED)
+    with pytest.raises(ValueError, match="unlimited"):
+        Policy(last=-2)
+
+
+@pytest.mark.parametrize("text", ["1", "d", "-1d", "1w", "1d ", " 1y5m7d2h", "99999999999d", "1d2"])
+def test_durations(text: str) -> None:
+    if text.strip() in {"1d", "1y5m7d2h"}:
+        assert str(Duration.parse(text)) == text.strip()
+    else:
+        with pytest.raises(ValueError, match="not a duration"):
+            Duration.parse(text)
