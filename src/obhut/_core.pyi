@@ -14,7 +14,7 @@ class CoreError(Exception):
     code: str
     object: str
     detail: str
-    def __init__(self, code: str, object: str, detail: str) -> None: ...  # noqa: A002
+    def __init__(self, code: str, object: str, detail: str) -> None: ...
 
 @final
 class Store:
@@ -117,7 +117,7 @@ class Repository:
     def list_files(self, kind: str) -> Job:
         """``kind``: keys, snapshots, index, locks, packs, blobs. Output: a line each: id (``blobs``: kind id)."""
 
-    def cat(self, what: str, id: str) -> bytes:  # noqa: A002
+    def cat(self, what: str, id: str) -> bytes:
         """``what``: config, key, snapshot, index, lock, pack, blob, tree, masterkey is refused. The plaintext."""
 
     def keys(self) -> bytes:
@@ -126,7 +126,7 @@ class Repository:
     def add_key(self, password: bytes, *, username: str, hostname: str) -> str:
         """Adds a key file, opens it again to be sure, gives its id."""
 
-    def remove_key(self, id: str) -> None: ...  # noqa: A002
+    def remove_key(self, id: str) -> None: ...
     def change_password(self, password: bytes, *, username: str, hostname: str) -> str:
         """Adds the new key, verifies it, then removes the one in use."""
 
@@ -192,7 +192,7 @@ class Repository:
         *,
         paths: list[bytes],
         recursive: bool,
-        format: str,  # noqa: A002
+        format: str,
         human: bool,
     ) -> Job:
         """``format``: names, long, json, ncdu. Output: rendered lines."""

@@ -6,11 +6,13 @@ what to do next, whether another try helps, the exit code) is looked up in :mod:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from obhut.catalogue import CATALOGUE, Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -27,7 +29,7 @@ EXIT_TERMINATED: Final = 143
 class ObhutError(Exception):
     """A failure with a stable id. ``object`` holds no raw bytes and no secrets; nor does ``detail``."""
 
-    def __init__(self, id: str, object: str = "", detail: str = "", *, exit_code: int | None = None) -> None:  # noqa: A002
+    def __init__(self, id: str, object: str = "", detail: str = "", *, exit_code: int | None = None) -> None:
         super().__init__(id, object, detail)
         self.id = id
         self.object = object
@@ -41,6 +43,7 @@ class ObhutError(Exception):
 
     @property
     def exit_code(self) -> int:
+        """What a command that ends with this error exits with."""
         return self.entry.exit_code if self._exit_code is None else self._exit_code
 
     @property
@@ -60,7 +63,7 @@ class ObhutError(Exception):
         return self.message
 
 
-def core_error(code: str, object: str, detail: str) -> ObhutError:  # noqa: A002
+def core_error(code: str, object: str, detail: str) -> ObhutError:
     """The core's (code, object, detail) as our error; the ids are the same by construction."""
     if code not in CATALOGUE:
         return ObhutError("internal", object, f"unknown error code {code}: {detail}")
@@ -70,7 +73,7 @@ def core_error(code: str, object: str, detail: str) -> ObhutError:  # noqa: A002
 @contextmanager
 def converted() -> Iterator[None]:
     """Turns a ``CoreError`` that leaves the block into an :class:`ObhutError`."""
-    from obhut._core import CoreError  # noqa: PLC0415  (the core is loaded only by commands that need it)
+    from obhut._core import CoreError
 
     try:
         yield

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from obhut.backup.duration import Duration
 from obhut.backup.retention import UNLIMITED, Policy, apply
 from obhut.backup.snapshot import Snapshot
 from obhut.backup.stamp import NANOS, Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = Stamp.parse("2026-01-01T00:00:00Z")
 

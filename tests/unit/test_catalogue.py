@@ -19,16 +19,16 @@ def codes_of_the_core() -> list[str]:
 
 
 def test_core_and_catalogue_agree_in_order() -> None:
-    assert [id for id, entry in CATALOGUE.items() if entry.core] == codes_of_the_core()
+    assert [name for name, entry in CATALOGUE.items() if entry.core] == codes_of_the_core()
 
 
 def test_the_built_core_agrees() -> None:
     core = pytest.importorskip("obhut._core")
-    assert [id for id, entry in CATALOGUE.items() if entry.core] == list(core.ERROR_CODES)
+    assert [name for name, entry in CATALOGUE.items() if entry.core] == list(core.ERROR_CODES)
 
 
 @pytest.mark.parametrize("id", CATALOGUE)
-def test_entry_is_complete(id: str) -> None:  # noqa: A002
+def test_entry_is_complete(id: str) -> None:
     entry = CATALOGUE[id]
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", id)
     for text in (entry.what_about("X"), entry.what_about(""), entry.why, entry.next_step):
@@ -41,7 +41,7 @@ def test_entry_is_complete(id: str) -> None:  # noqa: A002
 def test_exit_codes_are_restics() -> None:
     wanted = {"repository-missing": 10, "repository-locked": 11, "wrong-password": 12, "backup-incomplete": 3,
               "cancelled": 130, "usage": 2, "damaged": 1, "password-missing": 12}  # fmt: skip
-    assert {id: ObhutError(id).exit_code for id in wanted} == wanted
+    assert {name: ObhutError(name).exit_code for name in wanted} == wanted
 
 
 def test_message_is_one_line_with_object_detail_and_id() -> None:

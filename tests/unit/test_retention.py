@@ -101,7 +101,7 @@ def test_policy_in_words() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["-1", "", "x", "1.5", "９", "9999999999"])
+@pytest.mark.parametrize("text", ["-1", "", "x", "1.5", "\uff19", "9999999999"])
 def test_bad_count(text: str) -> None:
     with pytest.raises(ValueError, match="unlimited"):
         parse_count(text)

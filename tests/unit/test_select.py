@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from obhut.backup.group import GroupBy, GroupKey, group
 from obhut.backup.select import Filter, by_prefix, find, find_all, latest, parent
@@ -13,10 +14,10 @@ from obhut.errors import ObhutError
 
 
 def snapshot(
-    id: str, day: int, host: str = "h", paths: tuple[str, ...] = ("/a",), tags: tuple[str, ...] = ()
-) -> Snapshot:  # noqa: A002
+    ident: str, day: int, host: str = "h", paths: tuple[str, ...] = ("/a",), tags: tuple[str, ...] = ()
+) -> Snapshot:
     time = Stamp.parse(f"2026-08-{day:02}T00:00:00Z")
-    return Snapshot(id.ljust(64, "0"), time, "0" * 64, paths=paths, hostname=host, tags=tags)
+    return Snapshot(ident.ljust(64, "0"), time, "0" * 64, paths=paths, hostname=host, tags=tags)
 
 
 OLD, NEW, OTHER = snapshot("abc1", 1), snapshot("abc2", 2, paths=("/a", "/b")), snapshot("d", 3, "other", tags=("t",))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from obhut.backup.sizes import format_bytes, format_percent, format_seconds, parse_bytes, parse_seconds
 
@@ -18,7 +19,7 @@ def test_bytes(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "k", "1.5M", "-1", "1x", "9223372036854775807K", "1 k", "²"])
 def test_bad_bytes(text: str) -> None:
-    with pytest.raises(ValueError, match="size|large"):
+    with pytest.raises(ValueError, match=r"size|large"):
         parse_bytes(text)
 
 

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
-from obhut.backup import gojson, snapshot as model
+from obhut.backup import gojson
+from obhut.backup import snapshot as model
 from obhut.backup.stamp import Stamp
 from obhut.backup.summary import COUNTS, Summary
 
@@ -66,13 +68,13 @@ def test_unknown_keys_are_kept_and_shown_last() -> None:
      {"tree": TREE, "time": START.format(), "hostname": {}}],
 )  # fmt: skip
 def test_bad_snapshot(raw: Any) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         model.parse("c" * 64, raw)
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b'{"id":"x"}', b"[]", b'{"id":NaN}', b"[" * 100000])
 def test_bad_listing_line(line: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         model.parse_line(line)
 
 

@@ -1,12 +1,13 @@
-"""JSON as Go's ``encoding/json`` writes it, so that snapshots and ``--json`` lines look as restic's do.
+r"""JSON as Go's ``encoding/json`` writes it, so that snapshots and ``--json`` lines look as restic's do.
 
 Formats: restic 11. No white space, keys in the order given, ``<``, ``>``, ``&`` and U+2028/2029 escaped, bytes that are
-no UTF-8 (lone surrogates in Python) written as the text ``\\ufffd``.
+no UTF-8 (lone surrogates in Python) written as the text ``\ufffd``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ def quote(text: str) -> str:
 
 def _number(value: float) -> str:
     """A float as Go writes it: no ``.0``, exponents only for very small and very large numbers."""
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError("JSON has no such number")
     if value == int(value) and abs(value) < 1e21:
         return str(int(value))

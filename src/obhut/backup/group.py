@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from obhut.backup.snapshot import Snapshot
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from obhut.backup.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,17 @@ from obhut.backup.stamp import ZERO, Stamp, ZoneOffset, local_offset
 #: A count that never runs out.
 UNLIMITED: Final = -1
 
+#: No span asked for.
+NO_SPAN: Final = Duration()
+
 Bucket = Callable[[Stamp, int], object]
 
-_HOUR: Final[Bucket] = lambda time, _: (*time.date, time.clock[0])  # noqa: E731
-_DAY: Final[Bucket] = lambda time, _: time.date  # noqa: E731
-_WEEK: Final[Bucket] = lambda time, _: time.iso_week  # noqa: E731
-_MONTH: Final[Bucket] = lambda time, _: time.date[:2]  # noqa: E731
-_YEAR: Final[Bucket] = lambda time, _: time.date[0]  # noqa: E731
-_EACH: Final[Bucket] = lambda _, number: number  # noqa: E731
+_HOUR: Final[Bucket] = lambda time, _: (*time.date, time.clock[0])
+_DAY: Final[Bucket] = lambda time, _: time.date
+_WEEK: Final[Bucket] = lambda time, _: time.iso_week
+_MONTH: Final[Bucket] = lambda time, _: time.date[:2]
+_YEAR: Final[Bucket] = lambda time, _: time.date[0]
+_EACH: Final[Bucket] = lambda _, number: number
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,12 @@ class Policy:
     weekly: int = 0
     monthly: int = 0
     yearly: int = 0
-    within: Duration = Duration()
-    within_hourly: Duration = Duration()
-    within_daily: Duration = Duration()
-    within_weekly: Duration = Duration()
-    within_monthly: Duration = Duration()
-    within_yearly: Duration = Duration()
+    within: Duration = NO_SPAN
+    within_hourly: Duration = NO_SPAN
+    within_daily: Duration = NO_SPAN
+    within_weekly: Duration = NO_SPAN
+    within_monthly: Duration = NO_SPAN
+    within_yearly: Duration = NO_SPAN
     tags: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:

@@ -6,14 +6,18 @@ Pure: functions of the list of snapshots.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from obhut.backup import gojson
-from obhut.backup.group import GroupBy
-from obhut.backup.snapshot import Snapshot
-from obhut.backup.stamp import Stamp
 from obhut.errors import ObhutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from obhut.backup.group import GroupBy
+    from obhut.backup.snapshot import Snapshot
+    from obhut.backup.stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Filter:
         return bool(self.hosts or self.tags or self.paths)
 
     def matches(self, snapshot: Snapshot) -> bool:
+        """Whether the snapshot fits."""
         return (
             snapshot.has_hostname(self.hosts)
             and snapshot.has_tag_list(self.tags)

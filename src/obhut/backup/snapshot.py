@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from obhut.backup import gojson
-from obhut.backup.gojson import Json
 from obhut.backup.stamp import Stamp
+
+if TYPE_CHECKING:
+    from obhut.backup.gojson import Json
 
 #: Keys in the order in which restic writes them.
 KEY_ORDER: Final = (
@@ -54,6 +56,7 @@ class Snapshot:
 
     @property
     def short_id(self) -> str:
+        """The eight digits that people see."""
         return self.id[:8]
 
     @property
@@ -108,7 +111,7 @@ def _string(raw: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def parse(id: str, raw: Json) -> Snapshot:  # noqa: A002
+def parse(id: str, raw: Json) -> Snapshot:
     """Reads a stored snapshot; raises ``ValueError`` if it has no time or no tree."""
     if not isinstance(raw, dict):
         raise ValueError("a snapshot is a JSON object")

@@ -93,6 +93,7 @@ class Stamp:
 
     @property
     def seconds(self) -> int:
+        """Whole seconds since 1970, rounded down."""
         return self.ns // NANOS
 
     @property

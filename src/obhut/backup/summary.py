@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from obhut.backup.sizes import format_bytes, format_seconds
 from obhut.backup.stamp import NANOS, Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 COUNTS: Final = (
     "files_new", "files_changed", "files_unmodified", "dirs_new", "dirs_changed", "dirs_unmodified", "data_blobs",
