@@ -175,6 +175,20 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 pub struct Job<T> {
     control: Arc<Control>,
     thread: Option<JoinHandle<Result<T>>>,
+    ended: Arc<Ended>,
+}
+
+/// Set when a job's thread is about to end; dropped-guard style, so that a panic sets it too.
+#[derive(Debug, Default)]
+struct Ended(Mutex<bool>, Condvar);
+
+struct SetOnDrop(Arc<Ended>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
 }
 
 impl<T: Send + 'static> Job<T> {
@@ -185,13 +199,19 @@ impl<T: Send + 'static> Job<T> {
         work: impl FnOnce(&Arc<Control>) -> Result<T> + Send + 'static,
     ) -> Result<Self> {
         let inner = Arc::clone(&control);
+        let ended = Arc::new(Ended::default());
+        let guard = SetOnDrop(Arc::clone(&ended));
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || guarded(|| work(&inner)))
+            .spawn(move || {
+                let _guard = guard;
+                guarded(|| work(&inner))
+            })
             .map_err(|e| Error::io("thread", &e))?;
         Ok(Self {
             control,
             thread: Some(thread),
+            ended,
         })
     }
 
@@ -203,6 +223,16 @@ impl<T: Send + 'static> Job<T> {
     /// Whether the work has ended.
     pub fn is_finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits at most `time`; whether the work has ended.
+    pub fn wait(&self, time: Duration) -> bool {
+        let ended = self.ended.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .ended
+            .1
+            .wait_timeout_while(ended, time, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Waits for the end and gives the result.
@@ -222,5 +252,53 @@ impl<T> Drop for Job<T> {
             self.control.cancel();
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn a_job_gives_its_result_its_error_or_its_panic() {
+        let job = Job::start("t", Control::new(), |_| Ok(7)).unwrap();
+        assert!(job.wait(Duration::from_secs(5)));
+        assert_eq!(job.join(), Ok(7));
+        let job = Job::<()>::start("t", Control::new(), |_| Err(Error::cancelled())).unwrap();
+        assert_eq!(job.join().unwrap_err().code(), Code::Cancelled);
+        let job = Job::<()>::start("t", Control::new(), |_| panic!("injected {}", 1)).unwrap();
+        assert!(job.wait(Duration::from_secs(5)));
+        let error = job.join().unwrap_err();
+        assert_eq!(
+            (error.code(), error.detail()),
+            (Code::Internal, "injected 1")
+        );
+    }
+
+    #[test]
+    fn cancel_reaches_a_producer_that_waits_for_room() {
+        let job = Job::<()>::start("t", Control::new(), |control| {
+            loop {
+                control.emit(&[b'x'; 1 << 16])?;
+            }
+        });
+        let job = job.unwrap();
+        assert!(!job.wait(Duration::from_millis(50)));
+        job.control().cancel();
+        assert!(job.wait(Duration::from_secs(2)));
+        assert!(job.control().drain_output().len() > OUTPUT_LIMIT);
+        assert_eq!(job.join().unwrap_err().code(), Code::Cancelled);
+    }
+
+    #[test]
+    fn errors_and_paths_are_drained_once() {
+        let control = Control::default();
+        control.item_error(b"a\xff".to_vec(), "scan", Error::cancelled());
+        control.set_current(2, b"x");
+        assert_eq!(control.current(), [b"x".to_vec()]);
+        assert_eq!(control.drain_errors().len(), 1);
+        assert!(control.drain_errors().is_empty());
+        assert!(control.counters.snapshot().contains(&("errors", 1)));
     }
 }
