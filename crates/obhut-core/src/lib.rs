@@ -30,6 +30,8 @@ pub mod repo;
 pub mod restore;
 pub mod snapshot;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testkit;
 pub mod tree;
 pub mod walk;
 pub mod world;

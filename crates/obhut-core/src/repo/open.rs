@@ -1,0 +1,257 @@
+//! Making and opening repositories (formats: restic 2, 3).
+
+use std::sync::Arc;
+
+use crate::blob::{Compression, Encoding};
+use crate::chunker::Chunker;
+use crate::crypto::Key;
+use crate::error::{Code, Error, Result};
+use crate::id::{FileKind, FileName, Id};
+use crate::keyfile::{KeyFile, ScryptParams};
+use crate::polynomial::Polynomial;
+use crate::repo::config::Config;
+use crate::repo::{Identity, PACK_SIZE, Repository, unpacked};
+use crate::store::Store;
+use crate::store::latch::Latch;
+use crate::world::{Clock, Random};
+
+/// How many key files are tried before giving up (restic's limit: each costs a key derivation).
+const MAX_KEYS: usize = 20;
+/// Allowed target sizes of packs (restic's limits).
+const PACK_SIZES: std::ops::RangeInclusive<usize> = 4 << 20..=128 << 20;
+
+/// The ports to the outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where the files rest.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// How to open.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Try the key file with this prefix first.
+    pub key_hint: Option<String>,
+    /// zstd effort.
+    pub compression: Compression,
+    /// Target size of packs in bytes; 0 = 16 MiB.
+    pub pack_size: usize,
+    /// Re-open what was sealed before it is uploaded.
+    pub verify: bool,
+    /// Who works here.
+    pub identity: Identity,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            key_hint: None,
+            compression: Compression::Auto,
+            pack_size: 0,
+            verify: true,
+            identity: Identity::default(),
+        }
+    }
+}
+
+impl Repository {
+    /// Creates a repository: refuses where a config, a key or a snapshot exists; saves the key file, then the
+    /// config (a crash between leaves a key without config, which `init` refuses until it is removed).
+    /// `params` is the key derivation's cost, calibrated by the caller.
+    pub fn init(
+        ports: Ports,
+        password: &[u8],
+        version: u32,
+        polynomial: Option<Polynomial>,
+        params: ScryptParams,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        let Ports {
+            store,
+            clock,
+            random,
+        } = &ports;
+        check_pack_size(options.pack_size)?;
+        refuse_existing(store.as_ref())?;
+        let config = Config::create(version, polynomial, random.as_ref())?;
+        let master = Key::random(random.as_ref())?;
+        store.create()?;
+        let Identity { username, hostname } = &options.identity;
+        let file = KeyFile::create(
+            &master,
+            password,
+            params,
+            username,
+            hostname,
+            clock.now(),
+            random.as_ref(),
+        )?;
+        let key_id = Id::of(&file);
+        store.put(FileName::new(FileKind::Key, key_id), &file)?;
+        let mut sealed = Vec::new();
+        master.seal(random.as_ref(), &config.encode(), &mut sealed)?;
+        store.put(FileName::CONFIG, &sealed)?;
+        Self::assemble(ports, config, master, key_id, options, Vec::new())
+    }
+
+    /// Opens a repository with a password.
+    pub fn open(ports: Ports, password: &[u8], options: &OpenOptions) -> Result<Self> {
+        check_pack_size(options.pack_size)?;
+        let store = ports.store.as_ref();
+        let sealed = store.get(FileName::CONFIG).map_err(|e| match e.code() {
+            Code::FileMissing => Error::new(
+                Code::RepositoryMissing,
+                store.location(),
+                "there is no config file",
+            ),
+            _ => e,
+        })?;
+        let found = find_key(store, password, options.key_hint.as_deref())?;
+        // The config is not named by its hash; in every version it is raw JSON.
+        let plain = unpacked::decode("config", &found.master, 1, &sealed)?;
+        let config = Config::parse(&plain)?;
+        Self::assemble(
+            ports,
+            config,
+            found.master,
+            found.id,
+            options,
+            found.warnings,
+        )
+    }
+
+    fn assemble(
+        ports: Ports,
+        config: Config,
+        master: Key,
+        key_id: Id,
+        options: &OpenOptions,
+        warnings: Vec<Error>,
+    ) -> Result<Self> {
+        let latch = Arc::new(Latch::new(ports.store));
+        let store: Arc<dyn Store> = latch.clone();
+        let encoding = Encoding {
+            version: config.version,
+            compression: options.compression,
+            verify: options.verify,
+        };
+        Ok(Self {
+            store,
+            latch,
+            clock: ports.clock,
+            random: ports.random,
+            key: Arc::new(master),
+            key_id,
+            chunker: Arc::new(Chunker::new(config.polynomial)),
+            config,
+            encoding,
+            pack_size: if options.pack_size == 0 {
+                PACK_SIZE
+            } else {
+                options.pack_size
+            },
+            identity: options.identity.clone(),
+            warnings,
+        })
+    }
+}
+
+fn check_pack_size(size: usize) -> Result<()> {
+    if size == 0 || PACK_SIZES.contains(&size) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::InvalidArgument,
+        "pack size",
+        format!("{size} bytes: allowed are 4 MiB to 128 MiB"),
+    ))
+}
+
+fn refuse_existing(store: &dyn Store) -> Result<()> {
+    let exists = |what: &str| {
+        Error::new(
+            Code::RepositoryExists,
+            store.location(),
+            format!("it holds a {what} already"),
+        )
+    };
+    match store.stat(FileName::CONFIG) {
+        Ok(_) => return Err(exists("config")),
+        Err(e) if e.code() == Code::FileMissing => {}
+        Err(e) => return Err(e),
+    }
+    for (kind, what) in [(FileKind::Key, "key"), (FileKind::Snapshot, "snapshot")] {
+        if !store.list(kind)?.is_empty() {
+            return Err(exists(what));
+        }
+    }
+    Ok(())
+}
+
+struct FoundKey {
+    master: Key,
+    id: Id,
+    warnings: Vec<Error>,
+}
+
+/// Tries the hinted key files, then the others, at most [`MAX_KEYS`]. A damaged key file is skipped with a
+/// warning, so that one file truncated by a crash does not lock everybody out (formats: restic 3, pitfall).
+fn find_key(store: &dyn Store, password: &[u8], hint: Option<&str>) -> Result<FoundKey> {
+    let mut ids: Vec<Id> = store
+        .list(FileKind::Key)?
+        .into_iter()
+        .map(|file| file.id)
+        .collect();
+    let hinted = |id: &Id| hint.is_some_and(|hint| id.hex().starts_with(hint));
+    ids.sort_unstable_by_key(|id| (!hinted(id), *id));
+    let mut warnings = Vec::new();
+    let mut tried = 0;
+    for id in &ids {
+        if tried == MAX_KEYS {
+            let text = format!("{tried} of {} key files do not fit", ids.len());
+            return Err(Error::new(Code::TooManyKeys, store.location(), text));
+        }
+        let opened = read_key(store, *id).and_then(|file| file.open(password));
+        match opened {
+            Ok(Some(master)) => {
+                return Ok(FoundKey {
+                    master,
+                    id: *id,
+                    warnings,
+                });
+            }
+            Ok(None) => tried += 1,
+            Err(e) if e.code() == Code::Damaged => warnings.push(e),
+            Err(e) => return Err(e),
+        }
+    }
+    match warnings.into_iter().next() {
+        Some(damaged) if tried == 0 => Err(damaged),
+        _ if ids.is_empty() => Err(Error::damaged(
+            store.location(),
+            "there is a config but no key file",
+        )),
+        _ => Err(Error::new(
+            Code::WrongPassword,
+            store.location(),
+            "no key file fits",
+        )),
+    }
+}
+
+/// Reads and parses one key file; the hash in its name is checked.
+pub(super) fn read_key(store: &dyn Store, id: Id) -> Result<KeyFile> {
+    let name = FileName::new(FileKind::Key, id);
+    let bytes = store.get(name)?;
+    if Id::of(&bytes) != id {
+        return Err(Error::damaged(
+            name.to_string(),
+            "its bytes do not hash to its name",
+        ));
+    }
+    KeyFile::parse(&name.to_string(), &bytes)
+}
