@@ -1,1 +1,31 @@
-//! The binding.
+//! `obhut._core`: the core for Python. Conversions only; no algorithm lives here.
+
+use pyo3::prelude::*;
+
+mod error;
+mod job;
+mod repository;
+mod store;
+
+/// Built without optimisation?
+const DEBUG_BUILD: bool = cfg!(debug_assertions);
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("DEBUG_BUILD", DEBUG_BUILD)?;
+    let codes = obhut_core::error::Code::ALL
+        .iter()
+        .map(|code| code.as_str());
+    module.add(
+        "ERROR_CODES",
+        pyo3::types::PyTuple::new(py, codes.collect::<Vec<_>>())?,
+    )?;
+    module.add("CoreError", error::class(py)?)?;
+    module.add_class::<store::Store>()?;
+    module.add_class::<job::Job>()?;
+    module.add_class::<repository::Lock>()?;
+    module.add_class::<repository::Repository>()?;
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `Job`: a running operation, polled from Python.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use obhut_core::error::{Error, Result};
+use obhut_core::job::{Control, Job as CoreJob};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::error::{convert, to_python};
+
+/// What an operation gives: JSON for Python, and perhaps something that stays in Rust (a lock, a plan).
+pub struct Outcome {
+    /// The JSON result.
+    pub json: Vec<u8>,
+    /// Taken by a later call.
+    pub kept: Option<Box<dyn Any + Send>>,
+}
+
+impl Outcome {
+    /// A JSON result alone.
+    pub fn json(value: &impl serde::Serialize) -> Result<Self> {
+        let json = serde_json::to_vec(value).map_err(|e| Error::internal(e.to_string()))?;
+        Ok(Self { json, kept: None })
+    }
+}
+
+enum State {
+    Running(CoreJob<Outcome>),
+    Ended(std::result::Result<Outcome, Error>),
+    Moving,
+}
+
+/// A running operation. The watcher polls; nothing is called back.
+#[pyclass(frozen, module = "obhut._core")]
+pub struct Job {
+    control: Arc<Control>,
+    state: Mutex<State>,
+}
+
+impl Job {
+    /// Starts `work` in a thread of its own.
+    pub fn start(
+        name: &str,
+        work: impl FnOnce(&Arc<Control>) -> Result<Outcome> + Send + 'static,
+    ) -> PyResult<Self> {
+        let control = Control::new();
+        let job = convert(CoreJob::start(name, Arc::clone(&control), work))?;
+        Ok(Self {
+            control,
+            state: Mutex::new(State::Running(job)),
+        })
+    }
+
+    /// Takes what the operation kept in Rust.
+    pub fn take_kept(&self) -> Option<Box<dyn Any + Send>> {
+        match &mut *self.lock() {
+            State::Ended(Ok(outcome)) => outcome.kept.take(),
+            _ => None,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for(&self, time: Duration) -> bool {
+        let mut state = self.lock();
+        let ended = match &*state {
+            State::Running(job) => job.wait(time),
+            State::Ended(_) | State::Moving => return true,
+        };
+        if !ended {
+            return false;
+        }
+        if let State::Running(job) = std::mem::replace(&mut *state, State::Moving) {
+            *state = State::Ended(job.join());
+        }
+        true
+    }
+}
+
+#[pymethods]
+impl Job {
+    fn wait(&self, py: Python<'_>, seconds: f64) -> bool {
+        let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        py.detach(|| self.wait_for(time))
+    }
+
+    fn cancel(&self) {
+        self.control.cancel();
+    }
+
+    fn progress<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = PyDict::new(py);
+        let phase = self
+            .control
+            .counters
+            .phase
+            .load(std::sync::atomic::Ordering::Relaxed);
+        counters.set_item("phase", phase)?;
+        for (name, value) in self.control.counters.snapshot() {
+            counters.set_item(name, value)?;
+        }
+        Ok(counters)
+    }
+
+    fn current<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.control
+            .current()
+            .iter()
+            .map(|path| PyBytes::new(py, path))
+            .collect()
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn errors<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> Vec<(
+        Bound<'py, PyBytes>,
+        &'static str,
+        &'static str,
+        String,
+        String,
+    )> {
+        let errors = self.control.drain_errors().into_iter().map(|item| {
+            let error = &item.error;
+            let (object, detail) = (error.object().to_owned(), error.detail().to_owned());
+            (
+                PyBytes::new(py, &item.item),
+                item.during,
+                error.code().as_str(),
+                object,
+                detail,
+            )
+        });
+        errors.collect()
+    }
+
+    fn output<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.control.drain_output())
+    }
+
+    fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        match &*self.lock() {
+            State::Ended(Ok(outcome)) => Ok(PyBytes::new(py, &outcome.json)),
+            State::Ended(Err(error)) => Err(to_python(error)),
+            State::Running(_) | State::Moving => Err(to_python(&Error::internal(
+                "the job has not ended: wait for it first",
+            ))),
+        }
+    }
+}
