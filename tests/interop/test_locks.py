@@ -1,0 +1,173 @@
+"""restic's locks, taken and honoured, against the real restic that is stopped while it holds one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import Obhut, Restic, Tool
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with two snapshots."""
+    source = tmp_path / "source"
+    source.mkdir()
+    ours = Obhut(tmp_path / "repo")
+    ours.init()
+    for number in range(2):
+        (source / "file").write_text(str(number))
+        ours.backup(source)
+    assert locks(tmp_path / "repo") == []
+    return tmp_path / "repo"
+
+
+def locks(repository: Path) -> list[Path]:
+    return [file for file in (repository / "locks").iterdir() if len(file.name) == 64]
+
+
+@contextlib.contextmanager
+def stopped_while_locking(tool: Tool, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a command and stops its process as soon as its lock is there; afterwards it goes on."""
+    command = [os.fsdecode(word) for word in (*tool.command(), *words)]
+    if isinstance(tool, Obhut):
+        command += ["-r", str(tool.repository)]
+    child = subprocess.Popen(command, env={**os.environ, **tool.env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while not locks(tool.repository):
+            assert child.poll() is None, (child.stdout and child.stdout.read(), command)
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        child.send_signal(signal.SIGSTOP)
+        yield child
+    finally:
+        child.send_signal(signal.SIGCONT)
+        child.communicate(timeout=60)
+
+
+@contextlib.contextmanager
+def backing_up_a_stream(tool: Tool, verb: str) -> Iterator[None]:
+    """A backup of a stream that does not end until the block does: a shared lock is held."""
+    command = [os.fsdecode(word) for word in tool.command()]
+    command += [verb, "--stdin"] + (["-r", str(tool.repository)] if isinstance(tool, Obhut) else [])
+    child = subprocess.Popen(
+        command, env={**os.environ, **tool.env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not locks(tool.repository):
+            assert child.poll() is None, (child.stdout and child.stdout.read(), command)
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.5)
+        yield
+    finally:
+        out, _ = child.communicate(b"content\n", timeout=60)
+        assert child.returncode == 0, out
+
+
+def held(tool: Tool) -> dict[str, object]:
+    """The lock, as restic reads it."""
+    theirs = Restic(tool.repository)
+    (lock,) = locks(tool.repository)
+    found: dict[str, object] = json.loads(theirs("cat", "lock", lock.name, "--no-lock").out)
+    return found
+
+
+def test_a_held_exclusive_lock_of_restic_stops_us(repository: Path, tmp_path: Path) -> None:
+    ours, theirs = Obhut(repository), Restic(repository)
+    before = sorted(repository.rglob("*"))
+    with stopped_while_locking(theirs, "forget", "--keep-last", "2"):
+        assert held(theirs)["exclusive"] is True
+        for words in (["run", str(tmp_path / "source")], ["forget", "--keep-last", "1"], ["prune"], ["check"]):
+            ran = ours(*words, expect=11)
+            assert b"lock" in ran.err
+        assert len(locks(repository)) == 1
+    assert sorted(repository.rglob("*")) == before
+
+
+def test_our_held_exclusive_lock_stops_restic(repository: Path, tmp_path: Path) -> None:
+    ours, theirs = Obhut(repository), Restic(repository)
+    with stopped_while_locking(ours, "forget", "--keep-last", "2") as child:
+        lock = held(ours)
+        assert lock["exclusive"] is True
+        assert lock["pid"] == child.pid
+        theirs("backup", tmp_path / "source", expect=11)
+        theirs("prune", expect=11)
+    assert locks(repository) == []
+    theirs("prune")
+
+
+def test_our_shared_lock_stops_pruning_but_no_backup(repository: Path, tmp_path: Path) -> None:
+    ours, theirs = Obhut(repository), Restic(repository)
+    with backing_up_a_stream(ours, "run"):
+        assert held(ours)["exclusive"] is False
+        theirs("prune", expect=11)
+        theirs("backup", tmp_path / "source")
+        ours("run", tmp_path / "source")
+        ours("forget", "--keep-last", "1", expect=11)
+    assert locks(repository) == []
+
+
+def test_a_shared_lock_of_restic_stops_our_forget_but_no_backup(repository: Path, tmp_path: Path) -> None:
+    ours, theirs = Obhut(repository), Restic(repository)
+    with backing_up_a_stream(theirs, "backup"):
+        ours("forget", "--keep-last", "1", expect=11)
+        ours("run", tmp_path / "source")
+    assert locks(repository) == []
+
+
+def test_a_lock_of_a_dead_process_is_removed_by_unlock(repository: Path, tmp_path: Path) -> None:
+    ours, theirs = Obhut(repository), Restic(repository)
+    with stopped_while_locking(theirs, "forget", "--keep-last", "2") as child:
+        child.kill()
+        child.wait(30)
+        assert len(locks(repository)) == 1
+        ours("run", tmp_path / "source", expect=11)
+        ours("unlock")
+        assert locks(repository) == []
+        ours("run", tmp_path / "source")
+
+
+def test_restic_removes_our_dead_lock(repository: Path) -> None:
+    ours, theirs = Obhut(repository), Restic(repository)
+    with stopped_while_locking(ours, "forget", "--keep-last", "2") as child:
+        child.kill()
+        child.wait(30)
+        assert len(locks(repository)) == 1
+        theirs("unlock")
+        assert locks(repository) == []
+
+
+def test_a_living_lock_survives_unlock(repository: Path) -> None:
+    ours, theirs = Obhut(repository), Restic(repository)
+    with stopped_while_locking(theirs, "forget", "--keep-last", "2"):
+        ours("unlock")
+        assert len(locks(repository)) == 1
+
+
+def test_waiting_for_a_lock_ends_when_it_is_released(repository: Path, tmp_path: Path) -> None:
+    ours, theirs = Obhut(repository), Restic(repository)
+    with stopped_while_locking(theirs, "forget", "--keep-last", "2") as child:
+        waiting = subprocess.Popen(
+            [*map(str, ours.command()), "run", "-r", str(repository), "--retry-lock", "60s", str(tmp_path / "source")],
+            env={**os.environ, **ours.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        time.sleep(2)
+        assert waiting.poll() is None
+        child.send_signal(signal.SIGCONT)
+        out, _ = waiting.communicate(timeout=90)
+        assert waiting.returncode == 0, out
