@@ -1,1 +1,437 @@
-//! (being written)
+//! The one module that makes files last. Nothing else in the program may rename, sync or create files for
+//! lasting data (`clippy.toml` and ruff's `banned-api` forbid it).
+//!
+//! # A single file: [`Folder::write`]
+//!
+//! 1. `openat(folder, "<name>-tmp-<random>", O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW, 0600)` — in the *target*
+//!    folder, so that the rename stays inside one file system; exclusive, so that nobody's file is opened;
+//!    0600, so that nobody reads it before it has its mode.
+//! 2. `write` until all bytes are taken.
+//! 3. `fchmod` — before the sync, so that the mode is as durable as the content.
+//! 4. `fsync(file)` — content and inode are on the medium *before* a name points at them; otherwise a
+//!    crash may leave a whole name with an empty file (seen on ext4 and XFS with delayed allocation).
+//! 5. `renameat2(…, RENAME_NOREPLACE)`, or `linkat` + `unlinkat` where the file system does not know the
+//!    flag (NFS, some FUSE); with [`Existing::Replace`] a plain `renameat`. Readers see the old file or
+//!    the whole new one, never a part.
+//! 6. `fsync(folder)` — the name itself is on the medium. Only now does the call return `Ok`.
+//!
+//! A crash at any instant leaves the old state, the new state, or a file `<name>-tmp-<random>`, which every
+//! list skips and [`Folder::remove_stale`] removes. An error at any step removes the temporary file; after
+//! an error of step 6 without replacement the new name is taken back too, so that another try writes the
+//! content again instead of finding a file whose durability nobody knows.
+//!
+//! # Many files: [`Group`]
+//!
+//! Steps 1 to 3 for each file, one `syncfs`, step 5 for each, one `fsync` a folder. Each file is atomic;
+//! the group is not: after a crash or an error any subset of its files may have its names.
+//!
+//! # What cannot be promised
+//!
+//! - **A failed `fsync` loses data.** Linux reports a write-back error once and then marks the pages clean:
+//!   a second `fsync` on the same descriptor would succeed without having written anything (Rebello et al.,
+//!   "Can Applications Recover from fsync Failures?", USENIX ATC 2020). So a failed sync is never retried
+//!   here: the temporary file is removed and the caller has to write everything anew. `EINTR` is no such
+//!   failure: the wait ended, nothing was reported, the call is repeated.
+//! - `syncfs` reports write-back errors since Linux 5.8 only; on older kernels a group can lose data on a
+//!   failing disk without notice. The single write does not depend on it.
+//! - Some file systems know no sync (`EINVAL`, `ENOTSUP` from a few FUSE and network ones). That is
+//!   tolerated, as restic does: durability is then whatever that file system gives.
+//! - A disk that acknowledges flushes which it did not carry out cannot be noticed here.
+//!
+//! Source of facts: formats: restic 1; renameat2(2), fsync(2), syncfs(2); sunlight's `internal/durable`.
+#![allow(clippy::disallowed_methods)] // The one place for them, see above.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::error::{Code, Error, Result};
+use crate::gojson;
+use crate::world::Timestamp;
+
+/// What to do if the name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Fail with `file-exists`; the file there stays as it is.
+    Keep,
+    /// Put the new file in its place, atomically.
+    Replace,
+}
+
+/// A folder held open, in which files are written durably.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A file written and complete but without its name yet; removed if it never gets it.
+struct Staged<'f> {
+    folder: &'f Folder,
+    file: OwnedFd,
+    temp: OsString,
+    name: OsString,
+    object: String,
+    placed: bool,
+}
+
+impl Folder {
+    /// Opens a folder; symbolic links on the way are followed.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_at(fs::CWD, path)
+    }
+
+    /// Opens a folder relative to another one.
+    pub fn open_at(base: BorrowedFd<'_>, path: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = retry(|| fs::openat(base, path, flags, Mode::empty()))
+            .map_err(|e| failure(&shown(path), "open folder", e))?;
+        Ok(Self { fd })
+    }
+
+    /// Writes a file atomically and durably (module text). `object` names it in errors; `mode` are the
+    /// final permissions, whatever the umask says.
+    pub fn write(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: u32,
+        existing: Existing,
+        object: &str,
+    ) -> Result<()> {
+        let mut staged = self.stage(name, bytes, mode, object)?;
+        sync_fd(&staged.file).map_err(|e| failure(object, "fsync", e))?;
+        staged.place(existing)?;
+        if let Err(errno) = sync_fd(&self.fd) {
+            if existing == Existing::Keep {
+                let _ = fs::unlinkat(&self.fd, name, AtFlags::empty());
+            }
+            return Err(failure(object, "fsync folder", errno));
+        }
+        Ok(())
+    }
+
+    /// Writes a file that may be lost in a crash but is never seen in part: temporary file and rename
+    /// without sync. For caches whose content is checked when it is read.
+    pub fn write_disposable(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: u32,
+        object: &str,
+    ) -> Result<()> {
+        self.stage(name, bytes, mode, object)?
+            .place(Existing::Replace)
+    }
+
+    /// Removes a file. With `durable` the name is gone from the medium when the call returns: needed
+    /// wherever a later step relies on it. A missing file is `file-missing`.
+    pub fn remove(&self, name: &OsStr, durable: bool, object: &str) -> Result<()> {
+        retry(|| fs::unlinkat(&self.fd, name, AtFlags::empty()))
+            .map_err(|e| failure(object, "unlink", e))?;
+        if durable {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Makes a folder inside, not yet durable (call [`Folder::sync`] after the last one). `false` if it
+    /// was there already.
+    pub fn make_dir(&self, name: &OsStr, mode: u32) -> Result<bool> {
+        match retry(|| fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode))) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(failure(&shown(Path::new(name)), "mkdir", errno)),
+        }
+    }
+
+    /// Makes the names inside this folder durable.
+    pub fn sync(&self) -> Result<()> {
+        sync_fd(&self.fd).map_err(|e| failure("", "fsync folder", e))
+    }
+
+    /// Removes temporary files that a crash left behind: regular files whose name is a temporary one for a
+    /// name that `is_ours` accepts and that were last written before `before` (a running writer's must
+    /// stay). Returns how many.
+    pub fn remove_stale(
+        &self,
+        before: Timestamp,
+        is_ours: impl Fn(&[u8]) -> bool,
+    ) -> Result<usize> {
+        let about = |e| failure("", "read folder", e);
+        let mut removed = 0;
+        for entry in fs::Dir::read_from(&self.fd).map_err(about)? {
+            let entry = entry.map_err(about)?;
+            let name = entry.file_name();
+            if !temporary_for(name.to_bytes()).is_some_and(&is_ours) {
+                continue;
+            }
+            let Ok(stat) = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) else {
+                continue; // Its writer was faster.
+            };
+            let regular = fs::FileType::from_raw_mode(stat.st_mode).is_file();
+            if regular
+                && stat.st_mtime < before.secs
+                && fs::unlinkat(&self.fd, name, AtFlags::empty()).is_ok()
+            {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Steps 1 to 3.
+    fn stage(&self, name: &OsStr, bytes: &[u8], mode: u32, object: &str) -> Result<Staged<'_>> {
+        let temp = temporary_name(name)?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = retry(|| fs::openat(&self.fd, &temp, flags, Mode::RUSR | Mode::WUSR))
+            .map_err(|e| failure(object, "create", e))?;
+        let staged = Staged {
+            folder: self,
+            file,
+            temp,
+            name: name.to_owned(),
+            object: object.to_owned(),
+            placed: false,
+        };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match rustix::io::write(&staged.file, rest) {
+                Ok(0) => return Err(failure(object, "write", Errno::IO)),
+                Ok(count) => rest = &rest[count..],
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(failure(object, "write", errno)),
+            }
+        }
+        match fs::fchmod(&staged.file, Mode::from_raw_mode(mode)) {
+            // File systems without Unix permissions refuse; the content matters more than the mode.
+            Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::NOSYS) => Ok(staged),
+            Err(errno) => Err(failure(object, "chmod", errno)),
+        }
+    }
+}
+
+impl Staged<'_> {
+    /// Step 5.
+    fn place(&mut self, existing: Existing) -> Result<()> {
+        let folder = &self.folder.fd;
+        let done = match existing {
+            Existing::Replace => retry(|| fs::renameat(folder, &self.temp, folder, &self.name)),
+            Existing::Keep => self.place_new(),
+        };
+        done.map_err(|e| failure(&self.object, "rename", e))?;
+        self.placed = true;
+        Ok(())
+    }
+
+    fn place_new(&self) -> Result<(), Errno> {
+        let folder = &self.folder.fd;
+        let (temp, name) = (&self.temp, &self.name);
+        match retry(|| fs::renameat_with(folder, temp, folder, name, RenameFlags::NOREPLACE)) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.place_by_link(),
+            done => done,
+        }
+    }
+
+    /// The way of the file systems without `RENAME_NOREPLACE`.
+    fn place_by_link(&self) -> Result<(), Errno> {
+        let folder = &self.folder.fd;
+        let (temp, name) = (&self.temp, &self.name);
+        match fs::linkat(folder, temp, folder, name, AtFlags::empty()) {
+            Ok(()) => {}
+            // NFS may repeat a request whose answer was lost and then finds its own link.
+            Err(Errno::EXIST) if fs::fstat(&self.file)?.st_nlink == 2 => {}
+            // Neither flag nor hard links (sshfs, exFAT by FUSE): look, then rename. Two writers of one
+            // name could pass the look together; names are hashes of the content, so the later one only
+            // replaces equal bytes. The config file is the exception, and its writer looks first as well.
+            Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK) => {
+                return match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(Errno::NOENT) => retry(|| fs::renameat(folder, temp, folder, name)),
+                    Err(errno) => Err(errno),
+                };
+            }
+            Err(errno) => return Err(errno),
+        }
+        // The file has its name; a temporary name that cannot be removed is only untidy.
+        let _ = fs::unlinkat(folder, temp, AtFlags::empty());
+        Ok(())
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if !self.placed {
+            let _ = fs::unlinkat(&self.folder.fd, &self.temp, AtFlags::empty());
+        }
+    }
+}
+
+/// Many files of one file system made durable together (module text).
+#[derive(Default)]
+pub struct Group<'f> {
+    staged: Vec<Staged<'f>>,
+    sync: Option<(u64, OwnedFd)>,
+}
+
+impl<'f> Group<'f> {
+    /// An empty group. Every file in it holds a descriptor until [`Group::commit`]: keep groups below a
+    /// few hundred files.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes a file without its name. All folders of a group must lie in one file system.
+    pub fn add(
+        &mut self,
+        folder: &'f Folder,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: u32,
+        object: &str,
+    ) -> Result<()> {
+        let device = fs::fstat(folder)
+            .map_err(|e| failure(object, "stat folder", e))?
+            .st_dev;
+        match &self.sync {
+            Some((first, _)) if *first != device => {
+                let detail = "a group of files must lie in one file system";
+                return Err(Error::new(Code::InvalidArgument, object, detail));
+            }
+            Some(_) => {}
+            None => {
+                // Opened before the first write: `syncfs` reports the errors since its descriptor was opened.
+                let fd = rustix::io::fcntl_dupfd_cloexec(folder, 0)
+                    .map_err(|e| failure(object, "open folder", e))?;
+                self.sync = Some((device, fd));
+            }
+        }
+        self.staged.push(folder.stage(name, bytes, mode, object)?);
+        Ok(())
+    }
+
+    /// Syncs everything, gives all files their names, syncs the folders. On an error some files may have
+    /// their names already; the temporary files of the others are removed.
+    pub fn commit(mut self, existing: Existing) -> Result<()> {
+        if let Some((_, fd)) = &self.sync {
+            sync_file_system(fd.as_fd())?;
+        }
+        let mut folders: Vec<&Folder> = Vec::new();
+        for staged in &mut self.staged {
+            staged.place(existing)?;
+            if !folders.iter().any(|f| std::ptr::eq(*f, staged.folder)) {
+                folders.push(staged.folder);
+            }
+        }
+        folders.into_iter().try_for_each(Folder::sync)
+    }
+}
+
+/// Writes the file at `path` atomically and durably; its folder must exist. A symbolic link at `path` is
+/// replaced, not followed.
+pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result<()> {
+    let (folder, name) = split(path)?;
+    Folder::open(folder)?.write(name, bytes, mode, existing, &shown(path))
+}
+
+/// Removes the file at `path` durably.
+pub fn remove(path: &Path) -> Result<()> {
+    let (folder, name) = split(path)?;
+    Folder::open(folder)?.remove(name, true, &shown(path))
+}
+
+/// Makes the folder at `path` and its missing parents, each durable.
+pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    match Folder::open(path) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.code() != Code::FileMissing => return Err(error),
+        Err(_) => {}
+    }
+    let (folder, name) = split(path)?;
+    make_dir(folder, mode)?;
+    let folder = Folder::open(folder)?;
+    folder.make_dir(name, mode)?;
+    folder.sync()
+}
+
+/// Writes back the whole file system that `fd` lies in: the end of a restore, where a sync a file would
+/// cost more than the restore itself. Errors are those since `fd` was opened (Linux 5.8 and newer).
+pub fn sync_file_system(fd: BorrowedFd<'_>) -> Result<()> {
+    match retry(|| fs::syncfs(fd)) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(failure("", "syncfs", errno)),
+    }
+}
+
+/// Whether `name` is a temporary file's, and for which final name (restic's have decimal digits at the end,
+/// ours hexadecimal ones).
+pub fn temporary_for(name: &[u8]) -> Option<&[u8]> {
+    const MARK: &[u8] = b"-tmp-";
+    let at = name.windows(MARK.len()).rposition(|w| w == MARK)?;
+    let random = &name[at + MARK.len()..];
+    let digits = !random.is_empty() && random.iter().all(u8::is_ascii_hexdigit);
+    (digits && at > 0).then_some(&name[..at])
+}
+
+fn temporary_name(name: &OsStr) -> Result<OsString> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|e| Error::internal(format!("no randomness: {e}")))?;
+    let name = name.as_bytes();
+    // A name may have 255 bytes; ours takes 21 of them.
+    let mut temp = name[..name.len().min(255 - 21)].to_vec();
+    temp.extend_from_slice(format!("-tmp-{:016x}", u64::from_ne_bytes(random)).as_bytes());
+    Ok(OsString::from_vec(temp))
+}
+
+fn sync_fd(fd: &OwnedFd) -> Result<(), Errno> {
+    match retry(|| fs::fsync(fd)) {
+        Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+        done => done,
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    rustix::io::retry_on_intr(&mut call)
+}
+
+fn split(path: &Path) -> Result<(&Path, &OsStr)> {
+    let name = path.file_name().ok_or_else(|| {
+        Error::new(
+            Code::InvalidArgument,
+            shown(path),
+            "this path names no file",
+        )
+    })?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => Ok((folder, name)),
+        _ => Ok((Path::new("."), name)),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    gojson::display(path.as_os_str().as_bytes())
+}
+
+/// The error of one step; `object` is what the caller calls the file.
+fn failure(object: &str, step: &str, errno: Errno) -> Error {
+    let source = std::io::Error::from(errno);
+    let code = match errno {
+        Errno::EXIST => Code::FileExists,
+        Errno::NOENT => Code::FileMissing,
+        _ => Error::io("", &source).code(),
+    };
+    Error::new(code, object, format!("{step}: {source}"))
+}
+
+#[cfg(test)]
+mod tests;
