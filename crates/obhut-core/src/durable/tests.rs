@@ -73,20 +73,29 @@ fn a_full_disk_leaves_nothing_behind() {
         let status = std::process::Command::new("bash")
             .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "-"])
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "durable::tests::a_full_disk_leaves_nothing_behind"])
+            .args([
+                "--exact",
+                "durable::tests::a_full_disk_leaves_nothing_behind",
+            ])
             .env("OBHUT_TEST_FULL", dir.path())
             .stdout(std::process::Stdio::null())
             .status()
             .unwrap();
         assert!(status.success());
-        assert!(names(dir.path()).is_empty());
+        assert_eq!(
+            names(dir.path()),
+            ["small"],
+            "the child wrote one file of two"
+        );
         return;
     }
     let dir = std::env::var_os("OBHUT_TEST_FULL").unwrap();
+    let small = Path::new(&dir).join("small");
+    write(&small, b"fits", 0o600, Existing::Keep).unwrap();
     let path = Path::new(&dir).join("big");
     let error = write(&path, &vec![7; 1 << 20], 0o600, Existing::Keep).unwrap_err();
     assert!(error.detail().starts_with("write: "), "{error}");
-    assert!(names(Path::new(&dir)).is_empty());
+    assert_eq!(names(Path::new(&dir)), ["small"]);
 }
 
 #[test]

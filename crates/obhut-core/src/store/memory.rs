@@ -1,16 +1,20 @@
-//! Repository files in memory: the reference model of the store contract, and the store of unit tests.
+//! Files in memory: the reference model that every other backend is compared with, and the place for tests
+//! and simulations.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Capabilities, Listed, Store};
+use super::{Capabilities, Listed, Store, slice};
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName};
 
-/// A store that lives as long as the process.
+/// Everything a [`MemoryStore`] holds.
+pub type Files = BTreeMap<FileName, Arc<[u8]>>;
+
+/// A store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    files: Mutex<BTreeMap<FileName, Vec<u8>>>,
+    files: Mutex<Files>,
 }
 
 impl MemoryStore {
@@ -19,13 +23,31 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<FileName, Vec<u8>>> {
+    /// One that holds `files`: the state after a simulated crash.
+    pub fn with_files(files: Files) -> Self {
+        Self {
+            files: Mutex::new(files),
+        }
+    }
+
+    /// What it holds now; cheap, the contents are shared.
+    pub fn files(&self) -> Files {
+        self.lock().clone()
+    }
+
+    /// Sets a file's content past all rules: for damage in tests.
+    pub fn overwrite(&self, name: FileName, bytes: &[u8]) {
+        self.lock().insert(name, Arc::from(bytes));
+    }
+
+    fn file(&self, name: FileName) -> Result<Arc<[u8]>> {
+        let found = self.lock().get(&name).cloned();
+        found.ok_or_else(|| Error::new(Code::FileMissing, name.to_string(), ""))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn missing(name: FileName) -> Error {
-    Error::new(Code::FileMissing, name.to_string(), "")
 }
 
 impl Store for MemoryStore {
@@ -57,45 +79,55 @@ impl Store for MemoryStore {
     }
 
     fn stat(&self, name: FileName) -> Result<u64> {
-        self.lock()
-            .get(&name)
-            .map(|bytes| bytes.len() as u64)
-            .ok_or_else(|| missing(name))
+        Ok(self.file(name)?.len() as u64)
     }
 
     fn get(&self, name: FileName) -> Result<Vec<u8>> {
-        self.lock().get(&name).cloned().ok_or_else(|| missing(name))
+        Ok(self.file(name)?.to_vec())
     }
 
     fn get_range(&self, name: FileName, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let files = self.lock();
-        let bytes = files.get(&name).ok_or_else(|| missing(name))?;
-        let end = offset
-            .checked_add(length as u64)
-            .filter(|end| *end <= bytes.len() as u64);
-        let Some(end) = end else {
-            let text = format!(
-                "it has {} bytes, wanted {length} from {offset}",
-                bytes.len()
-            );
-            return Err(Error::damaged(name.to_string(), text));
-        };
-        Ok(bytes[offset as usize..end as usize].to_vec())
+        slice(name, &self.file(name)?, offset, length).map(<[u8]>::to_vec)
     }
 
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()> {
-        let mut files = self.lock();
-        if files.contains_key(&name) {
-            return Err(Error::new(Code::FileExists, name.to_string(), ""));
+        use std::collections::btree_map::Entry;
+        match self.lock().entry(name) {
+            Entry::Occupied(_) => Err(Error::new(Code::FileExists, name.to_string(), "")),
+            Entry::Vacant(free) => {
+                free.insert(Arc::from(bytes));
+                Ok(())
+            }
         }
-        files.insert(name, bytes.to_vec());
-        Ok(())
     }
 
     fn delete(&self, name: FileName) -> Result<()> {
-        self.lock()
-            .remove(&name)
-            .map(|_| ())
-            .ok_or_else(|| missing(name))
+        match self.lock().remove(&name) {
+            Some(_) => Ok(()),
+            None => Err(Error::new(Code::FileMissing, name.to_string(), "")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id;
+
+    #[test]
+    fn keeps_the_contract() {
+        let broken = crate::store::contract::violations(&MemoryStore::default());
+        assert!(broken.is_empty(), "{broken:#?}");
+    }
+
+    #[test]
+    fn damage_and_crash_states_can_be_made() {
+        let store = MemoryStore::new();
+        let name = FileName::new(FileKind::Index, Id::of(b"x"));
+        store.put(name, b"x").unwrap();
+        let before = store.files();
+        store.overwrite(name, b"y");
+        assert_eq!(store.get(name).unwrap(), b"y");
+        assert_eq!(MemoryStore::with_files(before).get(name).unwrap(), b"x");
     }
 }

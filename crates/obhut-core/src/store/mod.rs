@@ -1,9 +1,10 @@
 //! Where repository files rest: one small trait, one file a backend, wrappers that stack.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::{FileKind, FileName, Id};
 
 pub mod cache;
+pub mod contract;
 pub mod fault;
 pub mod latch;
 pub mod limit;
@@ -60,4 +61,39 @@ pub trait Store: Send + Sync {
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()>;
     /// Removes a file.
     fn delete(&self, name: FileName) -> Result<()>;
+    /// Ends (`true`) or allows again (`false`) all waiting inside wrappers: pauses between tries and
+    /// bandwidth limits. Called when an operation is cancelled; calls still go through, once and at once.
+    fn interrupt(&self, _stop: bool) {}
+    /// Tells the cache which packs hold trees: call it before such a pack is put or read.
+    fn mark_tree_packs(&self, _packs: &[Id]) {}
+}
+
+/// The most bytes that a whole file of this kind may have before it is read into memory; far above what
+/// any program writes, so that a foreign file cannot exhaust memory.
+pub const fn size_limit(kind: FileKind) -> u64 {
+    match kind {
+        FileKind::Config | FileKind::Key | FileKind::Lock => 16 << 20,
+        FileKind::Snapshot => 256 << 20,
+        FileKind::Index => 1 << 30,
+        // Offsets are 32 bits wide; the header comes after the last blob (formats: restic 26).
+        FileKind::Pack => (4 << 30) + (32 << 20),
+    }
+}
+
+/// `damaged` unless the range lies inside a file of `size` bytes.
+pub fn check_range(name: FileName, size: u64, offset: u64, length: usize) -> Result<()> {
+    if offset
+        .checked_add(length as u64)
+        .is_some_and(|end| end <= size)
+    {
+        return Ok(());
+    }
+    let detail = format!("{length} bytes wanted from {offset}, but the file has {size}");
+    Err(Error::damaged(name.to_string(), detail))
+}
+
+/// The range of a file that is in memory.
+pub fn slice(name: FileName, bytes: &[u8], offset: u64, length: usize) -> Result<&[u8]> {
+    check_range(name, bytes.len() as u64, offset, length)?;
+    Ok(&bytes[offset as usize..][..length])
 }
