@@ -1,0 +1,196 @@
+"""Backs up a folder, restores it into a fresh place, compares byte for byte, and says what it did and what comes next.
+
+    make quickstart                    an example: a folder that every machine has, at most 200 MB of it
+    make quickstart FOLDER=~/Documents your own files; they are only read
+
+Each run makes a new folder ``quickstart/<number>`` with the repository, its password and what was restored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import json
+import os
+import secrets
+import shlex
+import stat
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OBHUT = Path(sys.executable).with_name("obhut")
+#: What the example may be at most, so that it ends within two minutes on a slow machine.
+EXAMPLE_BYTES = 200_000_000
+EXAMPLE_FILES = 20_000
+
+
+def fail(text: str) -> None:
+    """Ends with a message."""
+    sys.exit(f"quickstart: {text}")
+
+
+def measure(folder: Path, limit: int = sys.maxsize) -> tuple[int, int]:
+    """Files and bytes below a folder; gives up counting above ``limit`` files."""
+    files = size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            info = os.lstat(os.path.join(parent, name))
+            if stat.S_ISREG(info.st_mode):
+                files += 1
+                size += info.st_size
+        if files > limit:
+            break
+    return files, size
+
+
+def example() -> Path:
+    """A real folder of this machine that is neither empty nor large: documentation, or Python's own library."""
+    library = Path(sysconfig.get_path("stdlib"))
+    for folder in (Path("/usr/share/doc"), library, library / "email", ROOT / "src"):
+        if folder.is_dir():
+            files, size = measure(folder, EXAMPLE_FILES)
+            if 0 < files <= EXAMPLE_FILES and 0 < size <= EXAMPLE_BYTES:
+                return folder
+    return ROOT / "src"
+
+
+def fresh() -> Path:
+    """``quickstart/1``, ``quickstart/2``, …"""
+    for number in range(1, 10_000):
+        place = ROOT / "quickstart" / str(number)
+        try:
+            place.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return place
+    fail("remove old folders below quickstart/")
+    raise AssertionError
+
+
+def obhut(place: Path, *words: str | Path, accept: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
+    """Runs a command, showing it as a person would type it."""
+    line = ["obhut", "backup", *map(str, words)]
+    print(f"\n$ {shlex.join(line)}", flush=True)
+    env = {**os.environ, "OBHUT_REPOSITORY": str(place / "repository"), "OBHUT_PASSWORD_FILE": str(place / "password")}
+    child = subprocess.run([OBHUT, *line[1:]], env=env, text=True, capture_output=True, check=False)
+    if child.returncode not in accept:
+        fail(f"this failed with exit code {child.returncode}:\n{child.stdout}{child.stderr}")
+    return child
+
+
+def indent(text: str, lines: int = 12) -> None:
+    """Shows what a command said."""
+    rows = [row for row in text.splitlines() if row.strip()]
+    for row in rows[:lines]:
+        print(f"    {row}")
+    if len(rows) > lines:
+        print(f"    … {len(rows) - lines} more lines")
+
+
+def differences(source: Path, restored: Path, unreadable: set[str]) -> list[str]:
+    """What is not equal: names, types, contents byte for byte, link targets, permissions, times to the nanosecond."""
+    found = []
+    for parent, folders, names in os.walk(source):
+        there = restored / Path(parent).relative_to(source)
+        missing = set(os.listdir(there)) if there.is_dir() else set()
+        for name in [*folders, *names]:
+            original, copy = Path(parent, name), there / name
+            missing.discard(name)
+            if str(original) not in unreadable and not equal(original, copy):
+                found.append(str(original))
+        found += [f"{there / name} (too much)" for name in missing]
+    return found
+
+
+def equal(original: Path, copy: Path) -> bool:
+    """Whether two entries are equal."""
+    left = os.lstat(original)
+    if stat.S_ISSOCK(left.st_mode):
+        return True
+    try:
+        right = os.lstat(copy)
+    except FileNotFoundError:
+        return False
+    if (left.st_mode, left.st_mtime_ns) != (right.st_mode, right.st_mtime_ns):
+        return False
+    if stat.S_ISLNK(left.st_mode):
+        return os.readlink(original) == os.readlink(copy)
+    return not stat.S_ISREG(left.st_mode) or filecmp.cmp(original, copy, shallow=False)
+
+
+def amount(size: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def main() -> None:
+    """The whole way, once."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, help="the folder to back up (default: an example)")
+    given = parser.parse_args().folder
+    source = (given.expanduser().resolve() if given else example()).absolute()
+    if not source.is_dir():
+        fail(f"{source} is not a folder. Say another one: make quickstart FOLDER=/path/to/folder")
+    place = fresh()
+    if place.is_relative_to(source):
+        fail(f"{source} contains this checkout, so a restore into it would grow itself. Choose a folder beside it.")
+
+    files, size = measure(source)
+    print(f"Source: {source} ({files:,} files, {amount(size)}). It is only read.")
+    began = time.monotonic()
+    password = place / "password"
+    password.touch(0o600)
+    password.write_text(secrets.token_urlsafe(18) + "\n")
+
+    indent(obhut(place, "init").stdout)
+    start = time.monotonic()
+    first = obhut(place, "run", source, accept=(0, 3))
+    taken = time.monotonic() - start
+    indent(first.stdout + first.stderr)
+    unreadable = {
+        entry["item"]
+        for line in (
+            obhut(place, "run", "--json", source, accept=(0, 3)).stderr.splitlines() if first.returncode else []
+        )
+        if (entry := json.loads(line)).get("message_type") == "error"
+    }
+    start = time.monotonic()
+    indent(obhut(place, "restore", f"latest:{source}", "--target", place / "restored").stdout)
+    back = time.monotonic() - start
+    print("\ncomparing every file byte for byte …", flush=True)
+    wrong = differences(source, place / "restored", unreadable)
+    if wrong:
+        fail("these differ (did something write to the folder meanwhile?):\n" + "\n".join(wrong[:20]))
+    indent(obhut(place, "check", "--read-data").stdout)
+
+    stored = measure(place / "repository")[1]
+    shown = place.relative_to(ROOT)
+    print(f"""
+Everything that was backed up came back equal: contents, names, permissions, times.
+{f"{len(unreadable)} files could not be read and are not in the backup; they are named above." if unreadable else ""}
+  backup    {taken:6.1f} s   {files:,} files, {amount(size)} → {amount(stored)} in the repository
+  restore   {back:6.1f} s
+  in all    {time.monotonic() - began:6.1f} s
+
+  repository  {shown}/repository   (restic's open format: `restic -r {shown}/repository snapshots` reads it too)
+  password    {shown}/password     (without it nobody can restore: keep a copy elsewhere)
+  restored    {shown}/restored
+
+Three commands to try next:
+  export OBHUT_REPOSITORY={shown}/repository OBHUT_PASSWORD_FILE={shown}/password PATH="$PWD/.venv/bin:$PATH"
+  1. obhut backup run {shlex.quote(str(source))}     # again: only what changed is stored
+  2. obhut backup snapshots                          # the points in time
+  3. obhut backup ls latest                          # what is in the newest one
+""")
+
+
+if __name__ == "__main__":
+    main()
