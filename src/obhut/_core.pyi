@@ -88,6 +88,8 @@ class Repository:
         store: Store,
         password: bytes,
         *,
+        username: str,
+        hostname: str,
         key_hint: str | None = None,
         compression: str = "auto",
         pack_size: int = 0,
@@ -97,6 +99,9 @@ class Repository:
         """Finds the key that the password opens; ``pack_size`` in bytes, 0 = default (16 MiB); ``threads`` 0 = processors."""
 
     def location(self) -> str: ...
+    def warnings(self) -> list[tuple[str, str, str]]:
+        """What was odd while opening, e.g. a damaged key file that was skipped: (code, object, detail)."""
+
     def store_is_append_only(self) -> bool:
         """Whether config says ``append_only`` (rustic) or the storage refuses deletion."""
 

@@ -25,6 +25,7 @@ pub mod ls;
 pub mod pack;
 pub mod packer;
 pub mod polynomial;
+pub mod process;
 pub mod prune;
 pub mod repo;
 pub mod restore;
