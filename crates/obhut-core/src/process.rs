@@ -7,7 +7,10 @@ use crate::error::{Error, Result};
 /// Core dumps off, and not dumpable: other processes of the same user cannot attach or read
 /// `/proc/<pid>/mem`, and no password or key reaches a crash report.
 pub fn harden() -> Result<()> {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     rustix::process::setrlimit(Resource::Core, none).map_err(|e| Error::os("core limit", e))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|e| Error::os("dumpable flag", e))

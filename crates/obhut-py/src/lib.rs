@@ -6,6 +6,7 @@ mod error;
 mod job;
 mod repository;
 mod store;
+mod world;
 
 /// Built without optimisation?
 const DEBUG_BUILD: bool = cfg!(debug_assertions);
@@ -27,5 +28,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<job::Job>()?;
     module.add_class::<repository::Lock>()?;
     module.add_class::<repository::Repository>()?;
+    module.add_function(wrap_pyfunction!(world::durable_write, module)?)?;
+    module.add_function(wrap_pyfunction!(world::display_name, module)?)?;
+    module.add_function(wrap_pyfunction!(world::harden_process, module)?)?;
+    module.add_function(wrap_pyfunction!(world::exclude_match, module)?)?;
     Ok(())
 }
