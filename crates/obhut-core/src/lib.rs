@@ -29,7 +29,6 @@ pub mod process;
 pub mod prune;
 pub mod repo;
 pub mod restore;
-pub mod selftest;
 pub mod snapshot;
 pub mod store;
 #[cfg(test)]

@@ -1,11 +1,7 @@
 //! Where repository files rest: one small trait, one file a backend, wrappers that stack.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
-
 use crate::error::{Error, Result};
 use crate::id::{FileKind, FileName, Id};
-use crate::world::Clock;
 
 pub mod cache;
 pub mod contract;
@@ -82,20 +78,6 @@ pub const fn size_limit(kind: FileKind) -> u64 {
         // Offsets are 32 bits wide; the header comes after the last blob (formats: restic 26).
         FileKind::Pack => (4 << 30) + (32 << 20),
     }
-}
-
-/// Waits in slices; `false` if `stop` was set before the time was over.
-fn pause(clock: &dyn Clock, time: Duration, stop: &AtomicBool) -> bool {
-    const SLICE: Duration = Duration::from_millis(100);
-    let end = clock.elapsed().saturating_add(time);
-    while !stop.load(Relaxed) {
-        let left = end.saturating_sub(clock.elapsed());
-        if left.is_zero() {
-            return true;
-        }
-        clock.sleep(left.min(SLICE));
-    }
-    false
 }
 
 /// `damaged` unless the range lies inside a file of `size` bytes.
