@@ -127,9 +127,11 @@ impl Lock {
         let clock = repo.clock();
         let start = clock.elapsed();
         let mut pause = Duration::from_secs(5);
-        let id = loop {
+        // The age of our lock counts from before it was written.
+        let (id, written) = loop {
+            let before = clock.elapsed();
             match take(repo, exclusive, control) {
-                Ok(id) => break id,
+                Ok(id) => break (id, before),
                 Err(e) if e.code() == Code::RepositoryLocked => {
                     let left = retry.saturating_sub(clock.elapsed().saturating_sub(start));
                     if left.is_zero() {
@@ -152,7 +154,7 @@ impl Lock {
             let (repo, held) = (Arc::clone(repo), Arc::clone(&held));
             std::thread::Builder::new()
                 .name("lock-refresh".to_owned())
-                .spawn(move || refresh_until_ended(&repo, exclusive, &held))
+                .spawn(move || refresh_until_ended(&repo, exclusive, written, &held))
         };
         let mut lock = Self {
             repo: Arc::clone(repo),
@@ -290,8 +292,13 @@ fn read_one(repo: &Repository, id: Id) -> Result<LockInfo> {
     LockInfo::parse(&FileName::new(FileKind::Lock, id).to_string(), &json)
 }
 
-fn refresh_until_ended(repo: &Repository, exclusive: bool, shared: &(Mutex<Held>, Condvar)) {
-    let mut last = repo.clock().elapsed();
+fn refresh_until_ended(
+    repo: &Repository,
+    exclusive: bool,
+    written: Duration,
+    shared: &(Mutex<Held>, Condvar),
+) {
+    let mut last = written;
     let mut held = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
     while !held.ended {
         let waited = shared.1.wait_timeout(held, TICK);
@@ -304,7 +311,7 @@ fn refresh_until_ended(repo: &Repository, exclusive: bool, shared: &(Mutex<Held>
         match refresh(repo, exclusive, old, age) {
             Ok(new) => {
                 held.id = Some(new);
-                last = repo.clock().elapsed();
+                last += age;
             }
             Err(e) if e.code() == Code::LockLost => {
                 repo.latch().trip(e.detail());
