@@ -280,7 +280,7 @@ mod tests {
     fn cancel_reaches_a_producer_that_waits_for_room() {
         let job = Job::<()>::start("t", Control::new(), |control| {
             loop {
-                control.emit(&[b'x'; 1 << 16])?;
+                control.emit(&vec![b'x'; 1 << 16])?;
             }
         });
         let job = job.unwrap();

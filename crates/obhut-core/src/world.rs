@@ -1,6 +1,8 @@
 //! The ports to the outside that tests and the simulator replace: clock and randomness.
 //! (Storage is the third: [`crate::store::Store`].)
 
+#![allow(clippy::disallowed_methods)] // The one place that asks the machine for the time.
+
 use std::time::Duration;
 
 use crate::error::{Error, Result};

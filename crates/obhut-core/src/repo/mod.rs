@@ -267,7 +267,7 @@ impl Repository {
                 Ok(plain) => return Ok(plain),
                 Err(e) if e.code() == Code::Cancelled => return Err(e),
                 Err(e) => {
-                    failure = Error::new(e.code(), format!("{} in {pack}", object()), e.detail())
+                    failure = Error::new(e.code(), format!("{} in {pack}", object()), e.detail());
                 }
             }
         }

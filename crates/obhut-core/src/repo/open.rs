@@ -95,7 +95,14 @@ impl Repository {
         let mut sealed = Vec::new();
         master.seal(random.as_ref(), &config.encode(), &mut sealed)?;
         store.put(FileName::CONFIG, &sealed)?;
-        Self::assemble(ports, config, master, key_id, options, Vec::new())
+        Ok(Self::assemble(
+            ports,
+            config,
+            master,
+            key_id,
+            options,
+            Vec::new(),
+        ))
     }
 
     /// Opens a repository with a password.
@@ -114,14 +121,14 @@ impl Repository {
         // The config is not named by its hash; in every version it is raw JSON.
         let plain = unpacked::decode("config", &found.master, 1, &sealed)?;
         let config = Config::parse(&plain)?;
-        Self::assemble(
+        Ok(Self::assemble(
             ports,
             config,
             found.master,
             found.id,
             options,
             found.warnings,
-        )
+        ))
     }
 
     fn assemble(
@@ -131,7 +138,7 @@ impl Repository {
         key_id: Id,
         options: &OpenOptions,
         warnings: Vec<Error>,
-    ) -> Result<Self> {
+    ) -> Self {
         let latch = Arc::new(Latch::new(ports.store));
         let store: Arc<dyn Store> = latch.clone();
         let encoding = Encoding {
@@ -139,7 +146,7 @@ impl Repository {
             compression: options.compression,
             verify: options.verify,
         };
-        Ok(Self {
+        Self {
             store,
             latch,
             clock: ports.clock,
@@ -156,7 +163,7 @@ impl Repository {
             },
             identity: options.identity.clone(),
             warnings,
-        })
+        }
     }
 }
 
