@@ -36,12 +36,12 @@ $(VENV)/.built: $(CORE) $(VENV)/.installed
 lock: ## write requirements/*.txt anew from pyproject.toml (with hashes, for every Python from 3.11)
 	@scripts/lock
 
-fmt: setup ## format Rust and Python
+fmt: $(VENV)/.installed ## format Rust and Python
 	@cargo fmt --all
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only --quiet .
 
-lint: setup ## all linters, import rules, file sizes, change notes; warnings are errors
+lint: $(VENV)/.installed ## all linters, import rules, file sizes, change notes; warnings are errors
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
 	@$(BIN)/ruff format --check .
@@ -78,7 +78,7 @@ coverage: setup ## Python tests with coverage
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -n $(JOBS) --cov --cov-report=term
 
-docs: setup ## build the documentation; warnings are errors
+docs: $(VENV)/.installed ## build the documentation; warnings are errors
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 

@@ -58,10 +58,10 @@ def example() -> Path:
     return ROOT / "src"
 
 
-def fresh() -> Path:
+def fresh(base: Path) -> Path:
     """``quickstart/1``, ``quickstart/2``, …"""
     for number in range(1, 10_000):
-        place = ROOT / "quickstart" / str(number)
+        place = base / str(number)
         try:
             place.mkdir(parents=True)
         except FileExistsError:
@@ -135,11 +135,12 @@ def main() -> None:
     """The whole way, once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="the folder to back up (default: an example)")
-    given = parser.parse_args().folder
-    source = (given.expanduser().resolve() if given else example()).absolute()
+    parser.add_argument("--place", type=Path, default=ROOT / "quickstart", help="where the new folder is made")
+    given = parser.parse_args()
+    source = (given.folder.expanduser().resolve() if given.folder else example()).absolute()
     if not source.is_dir():
         fail(f"{source} is not a folder. Say another one: make quickstart FOLDER=/path/to/folder")
-    place = fresh()
+    place = fresh(given.place.absolute())
     if place.is_relative_to(source):
         fail(f"{source} contains this checkout, so a restore into it would grow itself. Choose a folder beside it.")
 
@@ -172,7 +173,7 @@ def main() -> None:
     indent(obhut(place, "check", "--read-data").stdout)
 
     stored = measure(place / "repository")[1]
-    shown = place.relative_to(ROOT)
+    shown = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
     print(f"""
 Everything that was backed up came back equal: contents, names, permissions, times.
 {f"{len(unreadable)} files could not be read and are not in the backup; they are named above." if unreadable else ""}
