@@ -64,7 +64,12 @@ impl Suite<'_> {
 
     fn life_of_a_file(&mut self, kind: FileKind) {
         let store = self.store;
-        let content = content(300_000, kind as u8);
+        let size = if kind == FileKind::Pack {
+            100_000
+        } else {
+            3000
+        };
+        let content = content(size, kind as u8);
         let name = match kind {
             FileKind::Config => FileName::CONFIG,
             _ => FileName::new(kind, Id::of(&content)),
@@ -165,7 +170,7 @@ impl Suite<'_> {
         }
         self.remove(name);
 
-        let empty = FileName::new(FileKind::Lock, Id::of(b"empty"));
+        let empty = FileName::new(FileKind::Lock, Id::of(b""));
         self.equal("an empty file can be saved", &store.put(empty, b""), &());
         self.equal("an empty file is empty", &store.get(empty), &Vec::new());
         self.equal("an empty file has size 0", &store.stat(empty), &0);
@@ -174,11 +179,11 @@ impl Suite<'_> {
 
     fn lists(&mut self) {
         let store = self.store;
-        let names: Vec<FileName> = (0..20u8)
-            .map(|n| FileName::new(FileKind::Pack, Id::of(&[n])))
-            .collect();
-        for (n, name) in names.iter().enumerate() {
-            self.equal("lists: put saves", &store.put(*name, &vec![1; n]), &());
+        let contents: Vec<Vec<u8>> = (0..20).map(|n| content(n, 5)).collect();
+        let of = |bytes: &Vec<u8>| FileName::new(FileKind::Pack, Id::of(bytes));
+        let names: Vec<FileName> = contents.iter().map(of).collect();
+        for (bytes, name) in contents.iter().zip(&names) {
+            self.equal("lists: put saves", &store.put(*name, bytes), &());
         }
         match store.list(FileKind::Pack) {
             Ok(listed) => {
@@ -199,12 +204,16 @@ impl Suite<'_> {
         }
     }
 
-    /// Many threads save the same name: exactly one succeeds, and its bytes are there whole.
+    /// Many threads save the same name: exactly one succeeds, and its bytes are there whole. Only for
+    /// config can the bytes differ: everywhere else the name is their hash.
     fn concurrent_writers(&mut self) {
         let store = self.store;
-        let name = FileName::new(FileKind::Snapshot, Id::of(b"race"));
+        let name = FileName::CONFIG;
+        if store.stat(name).is_ok() {
+            return; // Append-only: it stays from the test before.
+        }
         let results: Vec<Result<()>> = std::thread::scope(|scope| {
-            let put = |n: u8| store.put(name, &vec![n; 50_000]);
+            let put = |n: u8| store.put(name, &vec![n; 5000]);
             let threads: Vec<_> = (0..4).map(|n| scope.spawn(move || put(n))).collect();
             let died = || Err(crate::error::Error::internal("writer died"));
             let join = |t: std::thread::ScopedJoinHandle<'_, _>| t.join();
@@ -224,7 +233,7 @@ impl Suite<'_> {
         self.equal(
             "the winner's bytes stay",
             &store.get(name),
-            &vec![winner; 50_000],
+            &vec![winner; 5000],
         );
         self.remove(name);
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Capabilities, Listed, Store};
 use crate::error::{Code, Error, Result};
-use crate::id::{FileKind, FileName};
+use crate::id::{FileKind, FileName, Id};
 
 /// A store that can be made read-only for the rest of the process.
 pub struct Latch {
@@ -87,8 +87,68 @@ impl Store for Latch {
         self.inner.put(name, bytes)
     }
 
+    fn put_shared(&self, name: FileName, bytes: &Arc<Vec<u8>>) -> Result<()> {
+        self.guard(name)?;
+        self.inner.put_shared(name, bytes)
+    }
+
     fn delete(&self, name: FileName) -> Result<()> {
         self.guard(name)?;
         self.inner.delete(name)
+    }
+
+    fn interrupt(&self, stop: bool) {
+        self.inner.interrupt(stop);
+    }
+
+    fn mark_tree_packs(&self, packs: &[Id]) {
+        self.inner.mark_tree_packs(packs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn keeps_the_contract_while_open() {
+        let store = Latch::new(Arc::new(MemoryStore::new()));
+        let broken = crate::store::contract::violations(&store);
+        assert!(broken.is_empty(), "{broken:#?}");
+    }
+
+    #[test]
+    fn a_tripped_latch_lets_only_locks_and_reads_pass() {
+        let store = Latch::new(Arc::new(MemoryStore::new()));
+        let pack = FileName::new(FileKind::Pack, Id::of(b"p"));
+        let lock = FileName::new(FileKind::Lock, Id::of(b"l"));
+        store.put(pack, b"p").unwrap();
+        store.put(lock, b"l").unwrap();
+        store.trip("not refreshed");
+        store.trip("second reason");
+        assert!(store.is_tripped());
+        for kind in [
+            FileKind::Config,
+            FileKind::Key,
+            FileKind::Snapshot,
+            FileKind::Index,
+        ] {
+            let error = store
+                .put(FileName::new(kind, Id::of(b"x")), b"x")
+                .unwrap_err();
+            assert_eq!(
+                (error.code(), error.detail()),
+                (Code::LockLost, "not refreshed")
+            );
+        }
+        assert_eq!(store.put(pack, b"p").unwrap_err().code(), Code::LockLost);
+        let shared = store.put_shared(pack, &Arc::new(b"p".to_vec()));
+        assert_eq!(shared.unwrap_err().code(), Code::LockLost);
+        assert_eq!(store.delete(pack).unwrap_err().code(), Code::LockLost);
+        assert_eq!(store.create().unwrap_err().code(), Code::LockLost);
+        assert_eq!(store.get(pack).unwrap(), b"p");
+        store.delete(lock).unwrap();
+        assert!(store.list(FileKind::Lock).unwrap().is_empty());
     }
 }

@@ -1,7 +1,12 @@
 //! Where repository files rest: one small trait, one file a backend, wrappers that stack.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
 use crate::error::{Error, Result};
 use crate::id::{FileKind, FileName, Id};
+use crate::world::Clock;
 
 pub mod cache;
 pub mod contract;
@@ -59,6 +64,11 @@ pub trait Store: Send + Sync {
     fn get_range(&self, name: FileName, offset: u64, length: usize) -> Result<Vec<u8>>;
     /// Saves a new file.
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()>;
+    /// Saves a new file whose bytes the caller shares, so that a backend that has to keep or hand them on
+    /// need not copy them.
+    fn put_shared(&self, name: FileName, bytes: &Arc<Vec<u8>>) -> Result<()> {
+        self.put(name, bytes)
+    }
     /// Removes a file.
     fn delete(&self, name: FileName) -> Result<()>;
     /// Ends (`true`) or allows again (`false`) all waiting inside wrappers: pauses between tries and
@@ -78,6 +88,20 @@ pub const fn size_limit(kind: FileKind) -> u64 {
         // Offsets are 32 bits wide; the header comes after the last blob (formats: restic 26).
         FileKind::Pack => (4 << 30) + (32 << 20),
     }
+}
+
+/// Waits in slices; `false` if `stop` was set before the time was over.
+fn pause(clock: &dyn Clock, time: Duration, stop: &AtomicBool) -> bool {
+    const SLICE: Duration = Duration::from_millis(100);
+    let end = clock.elapsed().saturating_add(time);
+    while !stop.load(Relaxed) {
+        let left = end.saturating_sub(clock.elapsed());
+        if left.is_zero() {
+            return true;
+        }
+        clock.sleep(left.min(SLICE));
+    }
+    false
 }
 
 /// `damaged` unless the range lies inside a file of `size` bytes.
