@@ -136,7 +136,7 @@ impl Chunker {
     }
 
     /// The scaled fingerprint after `new` enters the window and `old` leaves it.
-    #[inline(always)]
+    #[inline]
     fn slide(&self, digest: u64, old: u8, new: u8) -> u64 {
         let aside = self.left[usize::from(old)] ^ (u64::from(new) << SCALE);
         (digest << 8) ^ self.reduce[(digest >> 56) as usize] ^ aside

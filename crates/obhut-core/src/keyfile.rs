@@ -1,10 +1,37 @@
 //! Key files: a password's wrapping of the master key (formats: restic 3).
+//!
+//! A key file is plain JSON: who made it, scrypt's cost and salt, and the master key sealed with the key that
+//! scrypt derives from the password. Its cost parameters are honoured within bounds: a hostile file must not
+//! take the machine's memory or an afternoon. Everything secret on the way is wiped.
 
-use crate::crypto::Key;
-use crate::error::Result;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::crypto::{Key, KeyParts, OVERHEAD};
+use crate::error::{Code, Error, Result};
+use crate::gojson;
+use crate::gotime::GoTime;
 use crate::world::{Random, Timestamp};
 
-/// A parsed key file.
+/// Largest key file that is looked at; real ones have about 450 bytes.
+const MAX_FILE: usize = 64 << 10;
+/// Most memory that a key file's parameters may ask for.
+const MAX_MEMORY: u64 = 1 << 30;
+/// Most work (as bytes mixed) that a key file's parameters may ask for: about half a minute.
+const MAX_WORK: u64 = 8 << 30;
+/// Bytes of the salt.
+const SALT: usize = 64;
+/// What new key files should cost.
+const TARGET_TIME: Duration = Duration::from_millis(500);
+/// Most passes that calibrating chooses, however fast the machine.
+const MAX_PASSES: u32 = 16;
+
+/// A parsed key file. Nothing in it is secret without the password.
+#[derive(Debug)]
 pub struct KeyFile {
     /// When it was made, as written.
     pub created: String,
@@ -12,6 +39,42 @@ pub struct KeyFile {
     pub username: String,
     /// On which host.
     pub hostname: String,
+    object: String,
+    params: ScryptParams,
+    salt: [u8; SALT],
+    data: Vec<u8>,
+}
+
+/// The file as JSON. Unknown keys are ignored.
+#[derive(Deserialize)]
+struct KeyJson {
+    #[serde(default)]
+    created: String,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    hostname: String,
+    kdf: String,
+    #[serde(rename = "N")]
+    n: u64,
+    r: u32,
+    p: u32,
+    salt: String,
+    data: String,
+}
+
+/// The master key as JSON; the texts borrow from the plaintext, which is wiped.
+#[derive(Deserialize)]
+struct MasterJson<'a> {
+    #[serde(borrow)]
+    mac: MacJson<'a>,
+    encrypt: &'a str,
+}
+
+#[derive(Deserialize)]
+struct MacJson<'a> {
+    k: &'a str,
+    r: &'a str,
 }
 
 /// scrypt's cost.
@@ -26,31 +89,204 @@ pub struct ScryptParams {
 }
 
 impl ScryptParams {
+    /// The least cost of new key files: 32 MiB.
+    pub const FLOOR: Self = Self {
+        n: 1 << 15,
+        r: 8,
+        p: 1,
+    };
+
     /// About half a second and at most 60 MiB on this machine; never under N=2^15, r=8, p=1.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a simulated clock cannot tell what this CPU takes"
+    )]
     pub fn calibrate() -> Self {
-        todo!()
+        let start = Instant::now();
+        // The result does not matter, only how long it takes; deriving with valid parameters cannot fail.
+        let _ = derive(b"calibration", &[0; SALT], Self::FLOOR);
+        Self::for_speed(start.elapsed())
+    }
+
+    /// The cost for a machine that takes `floor` for [`ScryptParams::FLOOR`]. Doubling N would exceed
+    /// 60 MiB, so the time goes into passes.
+    fn for_speed(floor: Duration) -> Self {
+        let passes = TARGET_TIME.as_nanos() / floor.as_nanos().max(1);
+        let p = u32::try_from(passes)
+            .unwrap_or(MAX_PASSES)
+            .clamp(1, MAX_PASSES);
+        Self { p, ..Self::FLOOR }
+    }
+
+    /// Bytes of memory, and bytes mixed in all; `None` if that overflows.
+    fn cost(self) -> Option<(u64, u64)> {
+        let block = 128 * u64::from(self.r);
+        let table = block.checked_mul(self.n)?;
+        let memory = table.checked_add(block.checked_mul(u64::from(self.p))?)?;
+        Some((memory, table.checked_mul(u64::from(self.p))?))
+    }
+
+    /// Refuses parameters that scrypt does not know or that cost too much.
+    fn check(self, object: &str) -> Result<()> {
+        if !self.n.is_power_of_two() || self.n < 2 || self.r == 0 || self.p == 0 {
+            return Err(Error::damaged(object, "impossible scrypt parameters"));
+        }
+        match self.cost() {
+            Some((memory, work)) if memory <= MAX_MEMORY && work <= MAX_WORK => Ok(()),
+            _ => {
+                let detail = format!(
+                    "scrypt with N={} r={} p={} costs too much",
+                    self.n, self.r, self.p
+                );
+                Err(Error::new(Code::LimitExceeded, object, detail))
+            }
+        }
     }
 }
 
 impl KeyFile {
     /// Parses and bounds a key file's bytes (`object` names it in errors).
-    pub fn parse(_object: &str, _bytes: &[u8]) -> Result<Self> {
-        todo!()
+    pub fn parse(object: &str, bytes: &[u8]) -> Result<Self> {
+        if bytes.len() > MAX_FILE {
+            let detail = format!("{} bytes are too many for a key file", bytes.len());
+            return Err(Error::new(Code::LimitExceeded, object, detail));
+        }
+        let damaged = |detail: &str| Error::damaged(object, detail);
+        let json: KeyJson = serde_json::from_slice(bytes).map_err(|e| damaged(&e.to_string()))?;
+        if json.kdf != "scrypt" {
+            let detail = format!("key derivation {:?} is unknown", json.kdf);
+            return Err(Error::new(Code::RepositoryUnsupported, object, detail));
+        }
+        let params = ScryptParams {
+            n: json.n,
+            r: json.r,
+            p: json.p,
+        };
+        params.check(object)?;
+        let salt = STANDARD.decode(&json.salt).ok();
+        let salt = salt.and_then(|salt| <[u8; SALT]>::try_from(salt).ok());
+        let data = STANDARD.decode(&json.data).ok();
+        let data = data.filter(|data| data.len() >= OVERHEAD);
+        Ok(Self {
+            created: json.created,
+            username: json.username,
+            hostname: json.hostname,
+            object: object.to_owned(),
+            params,
+            salt: salt.ok_or_else(|| damaged("its salt is not 64 bytes"))?,
+            data: data.ok_or_else(|| damaged("its data is too short"))?,
+        })
     }
+
+    /// What opening it costs.
+    pub fn params(&self) -> ScryptParams {
+        self.params
+    }
+
     /// The master key, or `None` if the password does not fit.
-    pub fn open(&self, _password: &[u8]) -> Result<Option<Key>> {
-        todo!()
+    pub fn open(&self, password: &[u8]) -> Result<Option<Key>> {
+        let Some(user_key) = derive(password, &self.salt, self.params)? else {
+            return Ok(None);
+        };
+        let mut plain = Zeroizing::new(self.data.clone());
+        let Some(json) = user_key.open_in_place(&mut plain) else {
+            return Ok(None);
+        };
+        let master = parse_master(json);
+        let master =
+            master.ok_or_else(|| Error::damaged(&self.object, "its master key does not parse"))?;
+        Ok(Some(master))
     }
+
     /// The bytes of a new key file for `master`.
     pub fn create(
-        _master: &Key,
-        _password: &[u8],
-        _params: ScryptParams,
-        _username: &str,
-        _hostname: &str,
-        _created: Timestamp,
-        _random: &dyn Random,
+        master: &Key,
+        password: &[u8],
+        params: ScryptParams,
+        username: &str,
+        hostname: &str,
+        created: Timestamp,
+        random: &dyn Random,
     ) -> Result<Vec<u8>> {
-        todo!()
+        params.check("new key")?;
+        let mut salt = [0; SALT];
+        random.fill(&mut salt)?;
+        let user_key = derive(password, &salt, params)?;
+        let user_key = user_key.ok_or_else(|| Error::internal("scrypt gave an all-zero key"))?;
+        let mut data = Vec::new();
+        user_key.seal(random, &master_json(master), &mut data)?;
+
+        let mut json = b"{\"created\":\"".to_vec();
+        GoTime {
+            at: created,
+            offset: 0,
+        }
+        .write(&mut json);
+        json.extend_from_slice(b"\",\"username\":");
+        gojson::write_string(username.as_bytes(), &mut json);
+        json.extend_from_slice(b",\"hostname\":");
+        gojson::write_string(hostname.as_bytes(), &mut json);
+        let ScryptParams { n, r, p } = params;
+        let (salt, data) = (STANDARD.encode(salt), STANDARD.encode(data));
+        let rest =
+            format!(r#","kdf":"scrypt","N":{n},"r":{r},"p":{p},"salt":"{salt}","data":"{data}"}}"#);
+        json.extend_from_slice(rest.as_bytes());
+        Ok(json)
     }
 }
+
+/// The user key of a password; `None` if it has an all-zero part and thus is none.
+fn derive(password: &[u8], salt: &[u8; SALT], params: ScryptParams) -> Result<Option<Key>> {
+    let log_n = params.n.trailing_zeros() as u8;
+    let invalid = || Error::internal("scrypt refuses checked parameters");
+    let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| invalid())?;
+    let mut derived = Zeroizing::new([0; 64]);
+    scrypt::scrypt(password, salt, &scrypt_params, &mut *derived).map_err(|_| invalid())?;
+    let mut parts = KeyParts::default();
+    parts.encrypt.copy_from_slice(&derived[..32]);
+    parts.mac_k.copy_from_slice(&derived[32..48]);
+    parts.mac_r.copy_from_slice(&derived[48..]);
+    Ok(Key::from_parts(parts))
+}
+
+/// Reads the master key's JSON.
+fn parse_master(json: &[u8]) -> Option<Key> {
+    let json: MasterJson<'_> = serde_json::from_slice(json).ok()?;
+    let mut parts = KeyParts::default();
+    let fill = |text: &str, out: &mut [u8]| {
+        let wanted = out.len();
+        // The decoder wants room for what a text of this length could hold.
+        let mut room = Zeroizing::new([0; 48]);
+        let length = STANDARD.decode_slice(text, &mut *room).ok()?;
+        (length == wanted).then(|| out.copy_from_slice(&room[..wanted]))
+    };
+    fill(json.encrypt, &mut parts.encrypt)?;
+    fill(json.mac.k, &mut parts.mac_k)?;
+    fill(json.mac.r, &mut parts.mac_r)?;
+    Key::from_parts(parts)
+}
+
+/// Writes the master key's JSON.
+fn master_json(master: &Key) -> Zeroizing<Vec<u8>> {
+    let parts = master.parts();
+    // Room for all of it, so that growing leaves no copy behind.
+    let mut json = Zeroizing::new(Vec::with_capacity(256));
+    let put = |bytes: &[u8], json: &mut Vec<u8>| {
+        let mut text = Zeroizing::new([0; 48]);
+        let length = STANDARD
+            .encode_slice(bytes, &mut *text)
+            .expect("48 characters hold 32 bytes");
+        json.extend_from_slice(&text[..length]);
+    };
+    json.extend_from_slice(b"{\"mac\":{\"k\":\"");
+    put(&parts.mac_k, &mut json);
+    json.extend_from_slice(b"\",\"r\":\"");
+    put(&parts.mac_r, &mut json);
+    json.extend_from_slice(b"\"},\"encrypt\":\"");
+    put(&parts.encrypt, &mut json);
+    json.extend_from_slice(b"\"}");
+    json
+}
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,7 @@ pub mod process;
 pub mod prune;
 pub mod repo;
 pub mod restore;
+pub mod selftest;
 pub mod snapshot;
 pub mod store;
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Pack files: blobs together, with a sealed header at the end (formats: restic 7).
 //!
-//! `pack = blob_1 ‖ … ‖ blob_n ‖ seal(header) ‖ u32 LE length of the sealed header`. The header lists kind,
-//! lengths and id of each blob in order; offsets are running sums. After sealing, the header is parsed back.
+//! `pack = blob_1 || … || blob_n || seal(header) || u32 length of the sealed header`. The header names the
+//! blobs in order; offsets are the running sum of their lengths. A pack's name is the SHA-256 of all its bytes.
+
+use sha2::{Digest, Sha256};
 
 use crate::blob::Sealed;
 use crate::crypto::{Key, OVERHEAD};
@@ -9,21 +11,23 @@ use crate::error::{Code, Error, Result};
 use crate::id::{BlobKind, Id};
 use crate::world::Random;
 
-/// Header entry of a raw blob: type, sealed length, id.
-const ENTRY_RAW: usize = 37;
-/// Header entry of a compressed blob: type, sealed length, plaintext length, id.
-const ENTRY_COMPRESSED: usize = 41;
-/// The length field at the very end.
-const TRAILER: usize = 4;
-/// A header may not be larger (restic refuses it when reading).
+/// Bytes of a header entry of a raw blob: type, sealed length, id.
+const RAW_ENTRY: usize = 1 + 4 + 32;
+/// Bytes of a header entry of a compressed blob, which also names the plaintext's length.
+const COMPRESSED_ENTRY: usize = RAW_ENTRY + 4;
+/// Bytes of the length field at the end.
+const LENGTH_FIELD: usize = 4;
+/// Bytes of the header part without entries.
+const HEADER_BASE: usize = LENGTH_FIELD + OVERHEAD;
+/// Largest sealed header that a reader accepts.
 const MAX_HEADER: usize = 16 << 20;
-/// So many entries fit in a header whatever their type.
-const MAX_ENTRIES: usize = (MAX_HEADER + TRAILER - OVERHEAD - TRAILER) / ENTRY_COMPRESSED;
-/// Offsets and lengths are 32 bits.
-const MAX_PACK: u64 = u32::MAX as u64;
+/// As many entries always fit into a header.
+const MAX_ENTRIES: usize = (MAX_HEADER - OVERHEAD) / COMPRESSED_ENTRY;
+/// A pack this large is full, so that the offset of what follows fits its field with room to spare.
+const MAX_BYTES: usize = 2 << 30;
 
-/// How many bytes of a pack's end are worth reading at once: a header of 15 entries.
-pub const USUAL_TAIL: usize = 15 * ENTRY_COMPRESSED + OVERHEAD + TRAILER;
+/// The last bytes of a pack to read first: they hold the whole header of up to 15 blobs.
+pub const USUAL_TAIL: usize = 15 * COMPRESSED_ENTRY + HEADER_BASE;
 
 /// One blob in a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,22 +44,14 @@ pub struct PackedBlob {
     pub uncompressed: u32,
 }
 
-impl PackedBlob {
-    fn entry_size(&self) -> usize {
-        if self.uncompressed == 0 {
-            ENTRY_RAW
-        } else {
-            ENTRY_COMPRESSED
-        }
-    }
-}
-
 /// A pack being filled.
 #[derive(Debug, Default)]
 pub struct PackBuilder {
     bytes: Vec<u8>,
     blobs: Vec<PackedBlob>,
-    entries: usize,
+    header: usize,
+    /// Of all bytes so far, hashed while they are warm in the cache.
+    hash: Sha256,
 }
 
 /// A finished pack.
@@ -70,38 +66,25 @@ pub struct FinishedPack {
 }
 
 impl PackBuilder {
-    /// Adds a sealed blob. The caller closes a pack at its target size, far below 4 GiB.
+    /// Adds a sealed blob. The pack must not be [full](Self::is_full).
     pub fn add(&mut self, kind: BlobKind, id: Id, sealed: &Sealed) {
-        let blob = PackedBlob {
+        let offset = u32::try_from(self.bytes.len()).expect("a full pack takes no more blobs");
+        let length = u32::try_from(sealed.bytes.len()).expect("checked when the blob was sealed");
+        self.hash.update(&sealed.bytes);
+        self.bytes.extend_from_slice(&sealed.bytes);
+        self.header += entry_size(sealed.uncompressed != 0);
+        self.blobs.push(PackedBlob {
             kind,
             id,
-            offset: self.bytes.len() as u32,
-            length: sealed.bytes.len() as u32,
+            offset,
+            length,
             uncompressed: sealed.uncompressed,
-        };
-        assert!(
-            self.bytes.len() as u64 + sealed.bytes.len() as u64 <= MAX_PACK,
-            "a pack must stay under 4 GiB"
-        );
-        self.bytes.extend_from_slice(&sealed.bytes);
-        self.entries += blob.entry_size();
-        self.blobs.push(blob);
-    }
-
-    /// Appends the blobs of another unfinished pack.
-    pub fn absorb(&mut self, other: Self) {
-        let base = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(&other.bytes);
-        self.entries += other.entries;
-        self.blobs.extend(other.blobs.iter().map(|blob| PackedBlob {
-            offset: base + blob.offset,
-            ..*blob
-        }));
+        });
     }
 
     /// Bytes of the finished file if it were closed now.
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.entries + OVERHEAD + TRAILER
+        self.bytes.len() + self.header + HEADER_BASE
     }
 
     /// Number of blobs.
@@ -109,56 +92,80 @@ impl PackBuilder {
         self.blobs.len()
     }
 
-    /// Whether another blob would exceed the header's limit of 16 MiB.
+    /// Whether another blob would exceed the header's limit of 16 MiB, or offsets their field.
     pub fn is_full(&self) -> bool {
-        self.blobs.len() >= MAX_ENTRIES
+        self.blobs.len() >= MAX_ENTRIES || self.bytes.len() >= MAX_BYTES
+    }
+
+    /// Appends the blobs of another unfinished pack; the two together must not be [full](Self::is_full).
+    pub fn absorb(&mut self, other: Self) {
+        let base = u32::try_from(self.bytes.len()).expect("a full pack takes no more blobs");
+        self.hash.update(&other.bytes);
+        self.bytes.extend_from_slice(&other.bytes);
+        self.header += other.header;
+        self.blobs
+            .extend(other.blobs.into_iter().map(|blob| PackedBlob {
+                offset: base + blob.offset,
+                ..blob
+            }));
     }
 
     /// Seals the header, parses it back, names the pack.
     pub fn finish(mut self, key: &Key, random: &dyn Random) -> Result<FinishedPack> {
-        let mut header = Vec::with_capacity(self.entries);
+        if self.blobs.is_empty() {
+            return Err(Error::internal("a pack without blobs"));
+        }
+        let mut header = Vec::with_capacity(self.header);
         for blob in &self.blobs {
-            let kind = blob.kind as u8 | if blob.uncompressed == 0 { 0 } else { 2 };
-            header.push(kind);
-            header.extend_from_slice(&blob.length.to_le_bytes());
-            if blob.uncompressed != 0 {
-                header.extend_from_slice(&blob.uncompressed.to_le_bytes());
-            }
-            header.extend_from_slice(&blob.id.0);
+            write_entry(blob, &mut header);
         }
         let start = self.bytes.len();
+        self.bytes.reserve(header.len() + HEADER_BASE);
         key.seal(random, &header, &mut self.bytes)?;
-        let sealed = (self.bytes.len() - start) as u32;
-        self.bytes.extend_from_slice(&sealed.to_le_bytes());
-        let again = parse_header(
-            "a new pack",
-            key,
-            self.bytes.len() as u64,
-            &self.bytes[start..],
-        )?;
-        if again.as_ref() != Ok(&self.blobs) {
-            let text = "the header reads back otherwise than it was written";
-            return Err(Error::new(Code::VerifyFailed, "a new pack", text));
+        let length = u32::try_from(self.bytes.len() - start).expect("a header has at most 16 MiB");
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.hash.update(&self.bytes[start..]);
+        let id = Id(self.hash.finalize().into());
+        let object = format!("pack {id}");
+        let size = self.bytes.len() as u64;
+        let unequal = |detail: &str| Error::new(Code::VerifyFailed, &object, detail);
+        match parse_header(&object, key, size, &self.bytes) {
+            Ok(Ok(parsed)) if parsed == self.blobs => {}
+            Ok(_) => return Err(unequal("its header reads differently")),
+            Err(error) => return Err(unequal(error.detail())),
         }
         Ok(FinishedPack {
-            id: Id::of(&self.bytes),
+            id,
             bytes: self.bytes,
             blobs: self.blobs,
         })
     }
 }
 
+const fn entry_size(compressed: bool) -> usize {
+    if compressed {
+        COMPRESSED_ENTRY
+    } else {
+        RAW_ENTRY
+    }
+}
+
+fn write_entry(blob: &PackedBlob, header: &mut Vec<u8>) {
+    let compressed = blob.uncompressed != 0;
+    header.push(blob.kind as u8 | u8::from(compressed) << 1);
+    header.extend_from_slice(&blob.length.to_le_bytes());
+    if compressed {
+        header.extend_from_slice(&blob.uncompressed.to_le_bytes());
+    }
+    header.extend_from_slice(&blob.id.0);
+}
+
 /// Size in bytes of the header part (sealed header and its length field) of a pack with these blobs
 /// (`true` = compressed entry).
 pub fn header_size(blobs: impl Iterator<Item = bool>) -> u64 {
-    let entry = |compressed| {
-        if compressed {
-            ENTRY_COMPRESSED
-        } else {
-            ENTRY_RAW
-        }
-    };
-    (blobs.map(entry).sum::<usize>() + OVERHEAD + TRAILER) as u64
+    blobs.fold(HEADER_BASE as u64, |size, compressed| {
+        size + entry_size(compressed) as u64
+    })
 }
 
 /// Parses the header out of `tail`, the last bytes of a pack of `file_size` bytes named `object`.
@@ -169,71 +176,81 @@ pub fn parse_header(
     file_size: u64,
     tail: &[u8],
 ) -> Result<std::result::Result<Vec<PackedBlob>, usize>> {
-    let damaged = |text: String| Error::damaged(object, text);
-    if file_size < (ENTRY_RAW + OVERHEAD + TRAILER) as u64 || file_size > MAX_PACK {
-        return Err(damaged(format!("{file_size} bytes are no pack")));
+    let damaged = |detail: &str| Error::damaged(object, detail);
+    if file_size < (RAW_ENTRY + OVERHEAD + LENGTH_FIELD) as u64 {
+        return Err(damaged("too short for a pack"));
     }
-    let Some((before, trailer)) = tail.split_last_chunk::<TRAILER>() else {
-        return Ok(Err(TRAILER));
+    if tail.len() as u64 > file_size {
+        return Err(Error::internal("more bytes of a pack than it has"));
+    }
+    let Some((before, field)) = tail.split_last_chunk::<LENGTH_FIELD>() else {
+        return Ok(Err(USUAL_TAIL.min(file_size as usize)));
     };
-    let length = u32::from_le_bytes(*trailer) as usize;
-    let fits = (OVERHEAD + ENTRY_RAW..=MAX_HEADER + TRAILER).contains(&length)
-        && (length + TRAILER) as u64 <= file_size;
-    if !fits {
-        return Err(damaged(format!("impossible header length {length}")));
+    let length = u32::from_le_bytes(*field) as usize;
+    if length < OVERHEAD {
+        return Err(damaged("its header is too short"));
+    }
+    if length > MAX_HEADER || length as u64 > file_size - LENGTH_FIELD as u64 {
+        return Err(damaged("its header is too long"));
     }
     let Some(start) = before.len().checked_sub(length) else {
-        return Ok(Err(length + TRAILER));
+        return Ok(Err(length + LENGTH_FIELD));
     };
-    let header = key
-        .open(&before[start..])
-        .ok_or_else(|| damaged("the header's authentication tag does not fit".to_owned()))?;
-    let blobs =
-        parse_entries(&header).ok_or_else(|| damaged("the header is nonsense".to_owned()))?;
-    let sum: u64 = blobs.iter().map(|blob| u64::from(blob.length)).sum();
-    if sum + (length + TRAILER) as u64 != file_size {
-        return Err(damaged(
-            "blobs and header do not add up to the file's size".to_owned(),
-        ));
+    let header = key.open(&before[start..]);
+    let header = header.ok_or_else(|| damaged("its header is not authentic"))?;
+    let blobs = parse_entries(&header).map_err(damaged)?;
+    let end = blobs
+        .last()
+        .map_or(0, |last| u64::from(last.offset) + u64::from(last.length));
+    if end != file_size - (LENGTH_FIELD + length) as u64 {
+        return Err(damaged("its header names more or fewer bytes than it has"));
     }
     Ok(Ok(blobs))
 }
 
-/// The entries of an opened header; `None` for an unknown type, a cut entry or an impossible length.
-fn parse_entries(mut header: &[u8]) -> Option<Vec<PackedBlob>> {
-    let mut blobs = Vec::with_capacity(header.len() / ENTRY_RAW + 1);
+/// The entries of an opened header.
+fn parse_entries(mut header: &[u8]) -> std::result::Result<Vec<PackedBlob>, &'static str> {
+    const CUT_OFF: &str = "an entry of its header is cut off";
+    let mut blobs = Vec::with_capacity(header.len() / RAW_ENTRY);
     let mut offset = 0u32;
     while let Some((&kind, rest)) = header.split_first() {
-        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let compressed = match kind {
+            0 | 1 => false,
+            2 | 3 => true,
+            _ => return Err("its header names an unknown type of blob"),
+        };
+        let (length, mut rest) = rest.split_first_chunk().ok_or(CUT_OFF)?;
         let length = u32::from_le_bytes(*length);
-        let (uncompressed, rest) = if kind & 2 == 0 {
-            (0, rest)
-        } else {
-            let (uncompressed, rest) = rest.split_first_chunk::<4>()?;
-            (u32::from_le_bytes(*uncompressed), rest)
-        };
-        let (id, rest) = rest.split_first_chunk::<32>()?;
-        let kind = match kind {
-            0 | 2 => BlobKind::Data,
-            1 | 3 => BlobKind::Tree,
-            _ => return None,
-        };
+        let mut uncompressed = 0;
+        if compressed {
+            let (field, after) = rest.split_first_chunk().ok_or(CUT_OFF)?;
+            (uncompressed, rest) = (u32::from_le_bytes(*field), after);
+            if uncompressed == 0 {
+                return Err("its header names an empty compressed blob");
+            }
+        }
+        let (id, rest) = rest.split_first_chunk().ok_or(CUT_OFF)?;
         if (length as usize) < OVERHEAD {
-            return None;
+            return Err("its header names a blob too short to be sealed");
         }
         blobs.push(PackedBlob {
-            kind,
+            kind: if kind & 1 == 0 {
+                BlobKind::Data
+            } else {
+                BlobKind::Tree
+            },
             id: Id(*id),
             offset,
             length,
             uncompressed,
         });
-        offset = offset.checked_add(length)?;
+        offset = offset
+            .checked_add(length)
+            .ok_or("its header names more than 4 GiB")?;
         header = rest;
     }
-    Some(blobs)
+    Ok(blobs)
 }
 
 #[cfg(test)]
-#[path = "pack_tests.rs"]
 mod tests;
