@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from obhut.backup import gojson
+from obhut import gojson
 from obhut.backup import snapshot as model
 from obhut.backup.stamp import Stamp
 from obhut.backup.summary import COUNTS, Summary

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from obhut.backup import gojson
+from obhut import gojson
 from obhut.errors import ObhutError
 
 if TYPE_CHECKING:

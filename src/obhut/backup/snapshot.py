@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from obhut.backup import gojson
+from obhut import gojson
 from obhut.backup.stamp import Stamp
 
 if TYPE_CHECKING:
-    from obhut.backup.gojson import Json
+    from obhut.gojson import Json
 
 #: Keys in the order in which restic writes them.
 KEY_ORDER: Final = (

@@ -1,0 +1,132 @@
+"""Removing data that no snapshot needs, in three steps that other writers survive.
+
+1. Under a shared lock: mark what all snapshots use, plan, copy used blobs out of packs to rewrite, save the new index.
+2. Under the exclusive lock: look at the snapshots again, spare what new ones use, swap the index files.
+3. After it: delete the packs that no index names any more.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from obhut.backup.session import Access, locked
+from obhut.backup.sizes import format_bytes, format_percent, parse_bytes
+from obhut.errors import ObhutError, converted
+from obhut.job import Reporter, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from obhut import _core
+
+#: "No bound" for a number of bytes.
+UNBOUNDED = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How far to go."""
+
+    max_unused: str = "5%"
+    max_repack_bytes: int = UNBOUNDED
+    repack_cacheable_only: bool = False
+    repack_small: bool = False
+    repack_smaller_than: int = 0
+    repack_uncompressed: bool = False
+    dry_run: bool = False
+    threads: int = 0
+
+
+def check_max_unused(text: str) -> str:
+    """``5%``, a size, or ``unlimited``, in the form that the core takes; raises ``ValueError``."""
+    text = text.strip()
+    if text == "unlimited":
+        return text
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", text, re.ASCII)
+    if match is not None:
+        if float(match[1]) >= 100:
+            raise ValueError("the share must be below 100%")
+        return text
+    return str(parse_bytes(text))
+
+
+def prune(
+    repository: _core.Repository,
+    access: Access,
+    options: Options,
+    reporter: Reporter,
+    *,
+    lock: bool = True,
+    ignore: tuple[str, ...] = (),
+    planned: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    """Prunes; ``planned`` is told the figures before anything is deleted. Takes its locks itself.
+
+    ``ignore``: snapshots that a dry run of ``forget`` would have removed.
+    """
+    if repository.store_is_append_only() and not options.dry_run:
+        raise ObhutError("append-only")
+    with locked(repository, access, reporter, wanted=lock):
+        with converted():
+            job = repository.plan_prune(
+                max_unused=options.max_unused,
+                max_repack_bytes=options.max_repack_bytes,
+                repack_cacheable_only=options.repack_cacheable_only,
+                repack_small=options.repack_small,
+                repack_smaller_than=options.repack_smaller_than,
+                repack_uncompressed=options.repack_uncompressed,
+                ignore_snapshots=list(ignore),
+                threads=options.threads,
+            )
+        plan = watch(job, reporter, "plan")
+        planned(plan)
+        if options.dry_run:
+            return plan
+        with converted():
+            job = repository.repack(plan["plan"], threads=options.threads)
+        watch(job, reporter, "repack")
+    with locked(repository, access, reporter, exclusive=True):
+        with converted():
+            job = repository.swap_index(plan["plan"], threads=options.threads)
+        watch(job, reporter, "swap index")
+    with converted():
+        job = repository.delete_packs(plan["plan"])
+    watch(job, reporter, "delete packs")
+    return plan
+
+
+def shown(plan: dict[str, Any]) -> dict[str, Any]:
+    """As ``prune --json`` shows it."""
+    return {"message_type": "summary"} | {key: plan[key] for key in ("blobs", "bytes", "packfiles")}
+
+
+def lines(plan: dict[str, Any], *, verbose: bool) -> list[str]:
+    """For people."""
+    blobs, size, packs = plan["blobs"], plan["bytes"], plan["packfiles"]
+
+    def row(title: str, name: str) -> str:
+        return f"{title:<14}{blobs[name]:10} blobs / {format_bytes(size[name])}"
+
+    text = []
+    if verbose:
+        text += [row("used:", "used"), row("duplicates:", "duplicate"), row("unused:", "unused")]
+        text += [f"unreferenced:{' ' * 20}{format_bytes(size['unreferenced'])}", row("total:", "total"), ""]
+    removed = format_bytes(size["remove"] + size["unreferenced"])
+    share = format_percent(size["remaining_unused"], size["remaining"]) or "0.00%"
+    text += [
+        row("to repack:", "repack"),
+        row("this removes:", "repack_remove"),
+        f"{'to delete:':<14}{blobs['remove']:10} blobs / {removed}",
+        row("total prune:", "remove_total"),
+        row("remaining:", "remaining"),
+        f"unused size after prune: {format_bytes(size['remaining_unused'])} ({share} of remaining size)",
+    ]
+    if verbose:
+        for title, name in (("keep", "keep"), ("repack", "repack"), ("delete", "remove")):
+            text.append(f"{f'to {title}:':<14}{packs[name]:10} packs")
+        text.append(f"{'unreferenced:':<14}{packs['unreferenced']:10} packs")
+    if plan.get("delayed"):
+        text.append("another program writes here without locks: packs are marked now and deleted by a later prune")
+    return text

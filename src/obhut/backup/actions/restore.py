@@ -1,0 +1,88 @@
+"""Restoring a snapshot, or a path of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from obhut.backup import select
+from obhut.backup.select import Filter
+from obhut.backup.session import load_snapshots
+from obhut.errors import ObhutError, converted
+from obhut.job import Reporter, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from obhut import _core
+    from obhut.backup.snapshot import Snapshot
+
+OVERWRITE = ("always", "if-changed", "if-newer", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to restore, where, and how."""
+
+    name: str
+    target: bytes
+    wanted: Filter = field(default_factory=Filter)
+    includes: tuple[bytes, ...] = ()
+    iincludes: tuple[bytes, ...] = ()
+    excludes: tuple[bytes, ...] = ()
+    iexcludes: tuple[bytes, ...] = ()
+    overwrite: str = "always"
+    delete: bool = False
+    dry_run: bool = False
+    sparse: bool = False
+    verify: bool = False
+    sync: bool = True
+    xattrs: bool = True
+    threads: int = 0
+
+
+def check_options(options: Options) -> None:
+    """Refuses what contradicts itself or endangers the whole system."""
+    including, excluding = options.includes or options.iincludes, options.excludes or options.iexcludes
+    if including and excluding:
+        raise ObhutError("invalid-argument", "--include and --exclude", "only one of the two can be used")
+    if options.dry_run and options.verify:
+        raise ObhutError("invalid-argument", "--dry-run and --verify", "only one of the two can be used")
+    if options.delete and os.path.realpath(options.target) == b"/" and not (including or excluding):
+        raise ObhutError("invalid-argument", "--target / --delete", "needs --include or --exclude")
+
+
+def restore(
+    repository: _core.Repository,
+    options: Options,
+    reporter: Reporter,
+    found: Callable[[Snapshot], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Restores; gives the figures and ``errors``, the number of items that failed."""
+    check_options(options)
+    snapshots = load_snapshots(repository, reporter, strict=False)
+    snapshot, subpath = select.find(snapshots, options.name, options.wanted)
+    found(snapshot)
+    with converted():
+        job = repository.restore(
+            snapshot.tree,
+            os.fsencode(subpath),
+            options.target,
+            includes=list(options.includes),
+            iincludes=list(options.iincludes),
+            excludes=list(options.excludes),
+            iexcludes=list(options.iexcludes),
+            overwrite=options.overwrite,
+            delete=options.delete,
+            dry_run=options.dry_run,
+            sparse=options.sparse,
+            verify=options.verify,
+            sync=options.sync,
+            xattrs=options.xattrs,
+            verbose=reporter.verbosity,
+            json=reporter.json,
+            threads=options.threads,
+        )
+    result = watch(job, reporter, "restore")
+    return result | {"errors": job.progress()["errors"]}

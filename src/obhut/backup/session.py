@@ -1,0 +1,128 @@
+"""Opening a repository and holding its lock.
+
+Locks (formats: restic 13): reading and writing commands take a shared lock, ``forget``, ``prune``, ``check``,
+``key remove`` and ``key passwd`` an exclusive one. A lock is released on every way out of the block.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from obhut import _core, signals
+from obhut.backup import snapshot as model
+from obhut.errors import ObhutError, converted
+from obhut.job import Reporter, collect, watch
+from obhut.passwords import PROMPTS, Question
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from obhut.backup.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a repository is reached."""
+
+    location: str
+    question: Question
+    key_hint: str | None = None
+    compression: str = "auto"
+    #: Bytes; 0 = default.
+    pack_size: int = 0
+    extra_verify: bool = True
+    threads: int = 0
+    #: Base of the local cache; ``None`` = no cache.
+    cache_dir: bytes | None = None
+    #: KiB per second; 0 = no limit.
+    limit_upload: int = 0
+    limit_download: int = 0
+    retry_lock: float = 0.0
+    #: Seconds for which a call to the storage is tried again.
+    retry_storage: float = 900.0
+
+
+def open_store(access: Access) -> _core.Store:
+    """The storage with its wrappers."""
+    from obhut.storage import open_location
+
+    with converted():
+        store = open_location(access.location)
+        if not store.is_local():
+            store = store.with_retry(access.retry_storage)
+        if access.limit_upload or access.limit_download:
+            store = store.with_limits(access.limit_upload << 10, access.limit_download << 10)
+        if access.cache_dir is not None:
+            store = store.with_cache(access.cache_dir)
+    return store
+
+
+def open_repository(access: Access, environ: Mapping[str, str]) -> _core.Repository:
+    """Opens the repository; a person who mistypes the password is asked again."""
+    store = open_store(access)
+    for attempt in range(1, PROMPTS + 1):
+        password, typed = access.question.answer(environ)
+        try:
+            with converted():
+                return _core.Repository.open(
+                    store,
+                    password.reveal(),
+                    key_hint=access.key_hint or None,
+                    compression=access.compression,
+                    pack_size=access.pack_size,
+                    extra_verify=access.extra_verify,
+                    threads=access.threads,
+                )
+        except ObhutError as error:
+            if error.id != "wrong-password" or not typed or attempt == PROMPTS:
+                raise
+    raise AssertionError
+
+
+@contextmanager
+def locked(
+    repository: _core.Repository, access: Access, reporter: Reporter, *, exclusive: bool = False, wanted: bool = True
+) -> Iterator[None]:
+    """Holds a lock for the block. ``wanted`` is false for ``--no-lock`` and for dry runs that need none."""
+    if not wanted:
+        yield
+        return
+    with converted():
+        job = repository.lock(exclusive=exclusive, retry_seconds=access.retry_lock)
+    watch(job, reporter)
+    lock: _core.Lock | None = None
+    try:
+        with signals.shielded(), converted():
+            lock = repository.take_lock(job)
+        signals.raise_if_caught()
+        yield
+    finally:
+        if lock is not None:
+            with signals.shielded(), converted():
+                lock.release()
+
+
+def load_snapshots(repository: _core.Repository, reporter: Reporter, *, strict: bool) -> list[Snapshot]:
+    """All snapshots, in the order of their ids. With ``strict`` one that cannot be read ends the command."""
+    with converted():
+        job = repository.snapshots()
+    lines, failed = collect(job, reporter)
+    found: list[Snapshot] = []
+    unreadable = [item.decode("ascii", "replace") for item, _ in failed]
+    for line in lines:
+        try:
+            found.append(model.parse_line(line))
+        except ValueError as error:
+            ident = line[7:71]
+            unreadable.append(ident.decode("ascii", "replace"))
+            reporter.item_error(ident, "check", ObhutError("damaged", f"snapshot {unreadable[-1][:8]}", str(error)))
+    if strict and unreadable:
+        raise ObhutError("snapshots-unreadable", ", ".join(sorted(ident[:8] for ident in unreadable)))
+    return sorted(found, key=lambda snapshot: snapshot.id)
+
+
+def second(access: Access, location: str, question: Question, key_hint: str | None) -> Access:
+    """Access to another repository with the same machine settings."""
+    return replace(access, location=location, question=question, key_hint=key_hint)

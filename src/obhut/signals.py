@@ -1,0 +1,76 @@
+"""SIGINT and SIGTERM: one handler, one flag.
+
+While a job is watched the signal only sets the flag: the watcher cancels the job and waits for it, so that our lock is
+removed and uploads end cleanly. At any other moment :class:`Interrupted` is raised, which also ends a password prompt.
+A third signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE: Final = 3
+
+
+class Interrupted(BaseException):
+    """The process was told to stop; carries the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal, as shells count."""
+        return 128 + self.number
+
+
+class _State:
+    caught: int | None = None
+    count: int = 0
+    shields: int = 0
+
+
+def _handle(number: int, _frame: object) -> None:
+    _State.caught = number
+    _State.count += 1
+    if _State.count >= _PATIENCE:
+        os._exit(128 + number)
+    if _State.shields == 0:
+        raise Interrupted(number)
+
+
+def install() -> None:
+    """Handles the signals from now on, except those that the parent process told us to ignore (``nohup``)."""
+    _State.caught, _State.count, _State.shields = None, 0, 0
+    for number in HANDLED:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _handle)
+
+
+def caught() -> int | None:
+    """The last signal, if any came."""
+    return _State.caught
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """A block that a signal does not break; whoever is inside looks at :func:`caught`."""
+    _State.shields += 1
+    try:
+        yield
+    finally:
+        _State.shields -= 1
+
+
+def raise_if_caught() -> None:
+    """Ends here if a signal came while the work was shielded."""
+    if _State.caught is not None and _State.shields == 0:
+        raise Interrupted(_State.caught)
