@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -36,6 +37,11 @@ SECRETS: Final = frozenset(
 )  # fmt: skip
 
 
+#: What :func:`redact` cuts out; shorter passwords would cut words.
+_KNOWN: Final[set[str]] = set()
+_SHORTEST: Final = 4
+
+
 class Secret:
     """Bytes that do not show: not in ``repr``, not in a log, not in a traceback."""
 
@@ -43,6 +49,8 @@ class Secret:
 
     def __init__(self, value: bytes) -> None:
         self._value = value
+        if len(value) >= _SHORTEST:
+            _KNOWN.add(value.decode("utf-8", "backslashreplace"))
 
     def reveal(self) -> bytes:
         """The bytes, for the core only."""
@@ -58,6 +66,13 @@ class Secret:
         return isinstance(other, Secret) and self._value == other._value
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def redact(text: str) -> str:
+    """A text for logs, without known passwords and without passwords inside URLs: the last guard, not the first."""
+    for secret in _KNOWN:
+        text = text.replace(secret, "***")
+    return re.sub(r"(://[^/@\s:]*):[^/@\s]*@", r"\1:***@", text)
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,0 +1,138 @@
+"""The entry point: the root group, and the one place where failures become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from obhut import __version__
+from obhut.cli.lazy import LazyGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from obhut.errors import ObhutError
+
+COMMANDS = {
+    "backup": ("obhut.cli.backup", "backup", "Back up into a restic-format repository, restore, check, forget, prune."),
+    "config": ("obhut.cli.config", "config", "Show and check obhut.toml, print its JSON schema."),
+    "errors": ("obhut.cli.errors", "errors", "Explain an error id, or list all of them."),
+    "version": ("obhut.cli.version", "version", "Show the version of Obhut and of its core."),
+}
+
+
+@click.command(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="obhut", message="%(prog)s %(version)s")
+def root() -> None:
+    """Obhut keeps your files safe: backup, and what would survive.
+
+    Start with `obhut backup --help`.
+    """
+
+
+def _json_wanted(arguments: Sequence[str]) -> bool:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _fail(error: ObhutError, *, json: bool) -> int:
+    """Says what happened, why, and what to do next; gives the exit code."""
+    from obhut.cli.console import Console, safe
+    from obhut.passwords import redact
+
+    console = Console()
+    if json:
+        from obhut.gojson import dumps
+
+        message = redact(error.message)
+        console.err(dumps({"message_type": "exit_error", "code": error.exit_code, "message": message}))
+        return error.exit_code
+    entry = error.entry
+    console.err(redact(f"error: {safe(error.what)}"))
+    if error.detail:
+        console.err(redact(f"  detail: {safe(error.detail)}"))
+    console.err(f"  why: {entry.why}")
+    console.err(f"  next: {entry.next_step}")
+    console.err(f"  [{error.id}]  more: obhut errors {error.id}")
+    return error.exit_code
+
+
+def _usage(error: click.ClickException, *, json: bool) -> int:
+    from obhut.cli.console import Console, safe
+    from obhut.errors import ObhutError
+
+    console = Console()
+    text = error.format_message()
+    if json:
+        return _fail(ObhutError("usage", "", safe(text)), json=True)
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        console.err(context.get_usage())
+    console.err(f"error: {safe(text)}")
+    if context is not None:
+        console.err(f"  next: {context.command_path} --help")
+    return 2
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; gives the exit code."""
+    json = _json_wanted(arguments)
+    try:
+        result = root.main(list(arguments), prog_name="obhut", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        return _usage(error, json=json)
+    except BrokenPipeError:
+        return 141
+    except (Exception, KeyboardInterrupt) as error:
+        return _other(error, json=json)
+    except BaseException as error:
+        from obhut.errors import ObhutError
+        from obhut.signals import Interrupted
+
+        if not isinstance(error, Interrupted):
+            raise
+        return _fail(ObhutError("cancelled", exit_code=error.exit_code), json=json)
+    return result if isinstance(result, int) else 0
+
+
+def _other(error: BaseException, *, json: bool) -> int:
+    """Errors of ours; anything else is a defect, shown as one line unless OBHUT_TRACEBACK is set."""
+    from obhut.cli.console import OutputClosed
+    from obhut.errors import ObhutError
+
+    if isinstance(error, OutputClosed):
+        return ObhutError("output-closed").exit_code
+    if isinstance(error, ObhutError):
+        return _fail(error, json=json)
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return _fail(ObhutError("cancelled"), json=json)
+    if os.environ.get("OBHUT_TRACEBACK"):
+        import traceback
+
+        traceback.print_exc()
+    return _fail(ObhutError("internal", "", f"{type(error).__name__}: {error}"), json=json)
+
+
+def main() -> None:
+    """The program ``obhut``."""
+    from obhut.cli.console import secure_descriptors
+
+    secure_descriptors()
+    code = run(sys.argv[1:])
+    # Nothing is left in Python's own streams; what a closed reader refuses must not become a traceback at exit.
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
