@@ -161,5 +161,5 @@ def schema() -> dict[str, Any]:
 def cache_base(environ: Mapping[str, str]) -> bytes:
     """Where restic's cache lies by default; Obhut shares it."""
     base = environ.get("XDG_CACHE_HOME") or ""
-    folder = base if base.startswith("/") else os.path.join(environ.get("HOME") or "/", ".cache")
-    return os.fsencode(os.path.join(folder, "restic"))
+    folder = Path(base) if base.startswith("/") else Path(environ.get("HOME") or "/") / ".cache"
+    return os.fsencode(folder / "restic")

@@ -132,7 +132,7 @@ def from_keyring(name: str) -> Secret:
         import keyring
 
         value = keyring.get_password("obhut", name)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (keyring backends raise anything)
         raise ObhutError("password-source", f"keyring entry {name}", type(error).__name__) from None
     if value is None:
         raise ObhutError("password-source", f"keyring entry {name}", "there is none")

@@ -27,12 +27,33 @@ NO_SPAN: Final = Duration()
 
 Bucket = Callable[[Stamp, int], object]
 
-_HOUR: Final[Bucket] = lambda time, _: (*time.date, time.clock[0])
-_DAY: Final[Bucket] = lambda time, _: time.date
-_WEEK: Final[Bucket] = lambda time, _: time.iso_week
-_MONTH: Final[Bucket] = lambda time, _: time.date[:2]
-_YEAR: Final[Bucket] = lambda time, _: time.date[0]
-_EACH: Final[Bucket] = lambda _, number: number
+
+def _hour(time: Stamp, _: int) -> object:
+    return *time.date, time.clock[0]
+
+
+def _day(time: Stamp, _: int) -> object:
+    return time.date
+
+
+def _week(time: Stamp, _: int) -> object:
+    return time.iso_week
+
+
+def _month(time: Stamp, _: int) -> object:
+    return time.date[:2]
+
+
+def _year(time: Stamp, _: int) -> object:
+    return time.date[0]
+
+
+def _each(_: Stamp, number: int) -> object:
+    return number
+
+
+#: What makes two snapshots fall into one period; in the order of the counts after ``last``.
+PERIODS: Final[tuple[Bucket, ...]] = (_hour, _day, _week, _month, _year)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +187,10 @@ def apply(snapshots: Iterable[Snapshot], policy: Policy, now: Stamp, zone: ZoneO
     """Divides the snapshots of one group into those to keep and those to remove."""
     ordered = newest_first(snapshots)
     latest = _newest_past(ordered, now)
-    buckets = (_HOUR, _DAY, _WEEK, _MONTH, _YEAR)
     state = _State(policy, policy.within.before(latest, zone))
-    for (name, count), bucket in zip(policy.counts().items(), (_EACH, *buckets), strict=True):
+    for (name, count), bucket in zip(policy.counts().items(), (_each, *PERIODS), strict=True):
         state.counted.append(_Counted(f"{name} snapshot", count, bucket))
-    for (name, span), bucket in zip(policy.spans().items(), buckets, strict=True):
+    for (name, span), bucket in zip(policy.spans().items(), PERIODS, strict=True):
         if span:
             state.spanned.append(_Spanned(f"{name} within", span, span.before(latest, zone), bucket))
     keep: list[Snapshot] = []

@@ -78,7 +78,7 @@ def find(snapshots: Sequence[Snapshot], name: str, wanted: Filter) -> tuple[Snap
     head, path = split_name(name)
     if head != "latest":
         return by_prefix(snapshots, head), path
-    absolute = Filter(wanted.hosts, wanted.tags, tuple(os.path.abspath(p) for p in wanted.paths))
+    absolute = Filter(wanted.hosts, wanted.tags, tuple(os.path.abspath(p) for p in wanted.paths))  # noqa: PTH100  (links are not followed)
     snapshot = latest(snapshots, absolute)
     if snapshot is None:
         raise ObhutError("snapshot-missing", f"that fits ({described})" if (described := wanted.described()) else "")

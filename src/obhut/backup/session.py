@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from obhut import _core, signals
 from obhut.backup import snapshot as model
-from obhut.errors import ObhutError, converted
+from obhut.backup.place import open_location
+from obhut.backup.user import username
+from obhut.errors import ObhutError, converted, core_error
 from obhut.job import Reporter, collect, watch
 from obhut.passwords import PROMPTS, Question
 
@@ -28,6 +30,8 @@ class Access:
 
     location: str
     question: Question
+    #: Of this machine; locks carry it.
+    host: str
     key_hint: str | None = None
     compression: str = "auto"
     #: Bytes; 0 = default.
@@ -46,8 +50,6 @@ class Access:
 
 def open_store(access: Access) -> _core.Store:
     """The storage with its wrappers."""
-    from obhut.storage import open_location
-
     with converted():
         store = open_location(access.location)
         if not store.is_local():
@@ -59,8 +61,15 @@ def open_store(access: Access) -> _core.Store:
     return store
 
 
-def open_repository(access: Access, environ: Mapping[str, str]) -> _core.Repository:
-    """Opens the repository; a person who mistypes the password is asked again."""
+def open_repository(access: Access, environ: Mapping[str, str], reporter: Reporter) -> _core.Repository:
+    """Opens the repository; a person who mistypes the password is asked again. Oddities become warnings."""
+    repository = _open(access, environ)
+    for code, thing, detail in repository.warnings():
+        reporter.warn(f"warning: {core_error(code, thing, detail).message}")
+    return repository
+
+
+def _open(access: Access, environ: Mapping[str, str]) -> _core.Repository:
     store = open_store(access)
     for attempt in range(1, PROMPTS + 1):
         password, typed = access.question.answer(environ)
@@ -69,6 +78,8 @@ def open_repository(access: Access, environ: Mapping[str, str]) -> _core.Reposit
                 return _core.Repository.open(
                     store,
                     password.reveal(),
+                    username=username(),
+                    hostname=access.host,
                     key_hint=access.key_hint or None,
                     compression=access.compression,
                     pack_size=access.pack_size,

@@ -107,14 +107,14 @@ def _string(raw: Mapping[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"{key} is not a string")
+        raise ValueError(f"{key} is not a string")  # noqa: TRY004  (bad data, not a bad call)
     return value
 
 
 def parse(id: str, raw: Json) -> Snapshot:
     """Reads a stored snapshot; raises ``ValueError`` if it has no time or no tree."""
     if not isinstance(raw, dict):
-        raise ValueError("a snapshot is a JSON object")
+        raise ValueError("a snapshot is a JSON object")  # noqa: TRY004  (bad data, not a bad call)
     if not is_id(raw.get("tree")):
         raise ValueError("a snapshot without a tree")
     return Snapshot(

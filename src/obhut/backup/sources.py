@@ -28,7 +28,7 @@ def _read(name: str) -> bytes:
         if name == "-":
             data = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
         else:
-            with open(name, "rb") as file:
+            with open(name, "rb") as file:  # noqa: PTH123  (a name of any bytes)
                 data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ObhutError("source-list", shown(os.fsencode(name)), error.strerror or "") from None
@@ -96,7 +96,7 @@ class SourceLists:
             for line in decode_text(_read(name)).splitlines():
                 pattern = line.strip()
                 if pattern and not pattern.startswith(b"#"):
-                    matches = sorted(glob.glob(pattern, include_hidden=True))
+                    matches = sorted(glob.glob(pattern, include_hidden=True))  # noqa: PTH207  (names of any bytes)
                     found += matches
                     unmatched += [] if matches else [pattern]
         for name in self.files_from_verbatim:
@@ -125,7 +125,7 @@ def divide_existing(names: Iterable[bytes]) -> tuple[list[bytes], list[tuple[byt
 
 def absolute(name: bytes) -> bytes:
     """Absolute and clean, as restic records it; links are not followed."""
-    path = os.path.abspath(name)
+    path = os.path.abspath(name)  # noqa: PTH100  (links are not followed)
     return path[1:] if path.startswith(b"//") else path
 
 

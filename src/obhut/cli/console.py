@@ -20,7 +20,7 @@ _CLEAR: Final = b"\r\x1b[K"
 _ESCAPABLE: Final = 0x80
 
 
-class OutputClosed(Exception):
+class OutputClosed(Exception):  # noqa: N818  (not an error of ours)
     """Whoever read our standard output is gone."""
 
 

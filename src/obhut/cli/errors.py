@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("ident", metavar="[ID]", required=False)
 def errors(ident: str | None) -> None:
-    """Explain an error id, or list all ids.
+    r"""Explain an error id, or list all ids.
 
     \b
     Examples:

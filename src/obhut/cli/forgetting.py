@@ -51,8 +51,8 @@ def forget(front: Front, values: dict[str, Any]) -> int:
     pruning = options_of(front, values, dry_run=dry_run)
     lock = front.needs_lock(dry_run=dry_run)
     access = front.access()
-    repository = open_repository(access, front.environ)
     reporter = front.reporter
+    repository = open_repository(access, front.environ, reporter)
     failed: tuple[str, ...] = ()
     with locked(repository, access, reporter, exclusive=True, wanted=lock):
         plan = action.plan(repository, options, reporter, Stamp.local(front.clock()))

@@ -13,6 +13,7 @@ from obhut import passwords, signals
 from obhut.backup.select import Filter
 from obhut.backup.session import Access, locked, open_repository
 from obhut.backup.sizes import parse_seconds
+from obhut.cli.clock import now_ns
 from obhut.cli.console import Console
 from obhut.cli.options import COMPRESSION
 from obhut.cli.reporter import Front as Reporter
@@ -21,7 +22,6 @@ from obhut.cli.variables import lookup, source_of
 from obhut.config import cache_base, load
 from obhut.errors import ObhutError
 from obhut.passwords import Question, Sources
-from obhut.world import now_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,6 +199,7 @@ class Front:
         return Access(
             location=self.location(),
             question=self.question(new=new),
+            host=platform.node() or "localhost",
             key_hint=first(common.key_hint, lookup(self.environ, "KEY_HINT"), self.of_profile("key_hint")),
             compression=self._compression(),
             pack_size=(self._number("pack_size", common.pack_size, "PACK_SIZE", 4, 128) or 0) << 20,
@@ -214,7 +215,7 @@ class Front:
     def repository(self, *, exclusive: bool = False, lock: bool = True) -> Iterator[_core.Repository]:
         """Opens the repository and holds its lock. ``--no-lock`` is honoured only if ``lock`` is false already."""
         access = self.access()
-        repository = open_repository(access, self.environ)
+        repository = open_repository(access, self.environ, self.reporter)
         self.reporter.say(f"repository {repository.id[:8]} opened (version {repository.version})", 2)
         with locked(repository, access, self.reporter, exclusive=exclusive, wanted=lock):
             yield repository

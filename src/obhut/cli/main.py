@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         return _usage(error, json=json)
     except BrokenPipeError:
         return 141
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (the last place: nothing gets past it)
         return _other(error, json=json)
     except BaseException as error:
         from obhut.errors import ObhutError

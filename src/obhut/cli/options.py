@@ -72,7 +72,7 @@ class Name(click.ParamType[bytes]):
 
     name = "path"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:  # noqa: ARG002  (the signature is given)
         """The bytes that the system gave us."""
         return value if isinstance(value, bytes) else os.fsencode(value)
 

@@ -192,7 +192,7 @@ class Front:
 def json_status(
     title: str, counters: dict[str, int], elapsed: float, rate: float, current: list[bytes]
 ) -> dict[str, Any] | None:
-    """restic's ``status`` object for backup and restore; zero values are left out, as there."""
+    """The ``status`` object of restic for backup and restore; zero values are left out, as there."""
     done, total = counters["bytes_done"], counters["total_bytes"]
     percent = min(1.0, done / total) if total else 0
     if title == "backup":

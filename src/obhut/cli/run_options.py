@@ -52,7 +52,7 @@ def _sources(front: Front, values: dict[str, Any]) -> tuple[bytes, ...]:
     for pattern in unmatched:
         front.reporter.warn(f"pattern {shown(pattern)} does not match any file, skipped")
     if not names and not (lists.files_from or lists.files_from_verbatim or lists.files_from_raw):
-        names = [os.path.expanduser(os.fsencode(name)) for name in front.of_profile("paths") or []]
+        names = [os.path.expanduser(os.fsencode(name)) for name in front.of_profile("paths") or []]  # noqa: PTH111  (bytes)
     if not names:
         raise ObhutError("nothing-saved", detail="no source was named")
     return tuple(names)

@@ -25,8 +25,8 @@ def render(header: Sequence[str], rows: Iterable[Sequence[str | Sequence[str]]])
     ruler = "-" * len(lines[0])
     lines.append(ruler)
     for row in escaped:
-        for number in range(max(len(cell) for cell in row)):
-            lines.append(_line([cell[number] if number < len(cell) else "" for cell in row], widths))
+        height = max(len(cell) for cell in row)
+        lines += [_line([cell[n] if n < len(cell) else "" for cell in row], widths) for n in range(height)]
     return [*lines, ruler]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from obhut import _core
-from obhut.backup.actions.run import username
 from obhut.backup.session import Access, open_store
+from obhut.backup.user import username
 from obhut.errors import converted
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from obhut import gojson
 from obhut.backup.actions.inspect import full_id
-from obhut.backup.actions.run import username
+from obhut.backup.user import username
 from obhut.errors import ObhutError, converted
 
 if TYPE_CHECKING:

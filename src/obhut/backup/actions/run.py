@@ -6,7 +6,6 @@ directories is bound to the snapshot after it exists.
 
 from __future__ import annotations
 
-import getpass
 import os
 import subprocess
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from obhut.backup.session import load_snapshots
 from obhut.backup.sources import absolute, as_text, divide_existing, shown
 from obhut.backup.stamp import Stamp
 from obhut.backup.summary import Summary
+from obhut.backup.user import username
 from obhut.errors import ObhutError, converted
 from obhut.job import Reporter, watch
 from obhut.passwords import child_environment
@@ -260,16 +260,3 @@ def _save(
         if options.cache_dir is not None and result.get("cache_token"):
             repository.commit_cache(result["cache_token"], saved)
     return saved
-
-
-def username() -> str:
-    """Who runs this process."""
-    try:
-        import pwd
-
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        try:
-            return getpass.getuser()
-        except (KeyError, OSError):
-            return str(os.getuid())

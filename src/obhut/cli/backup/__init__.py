@@ -25,7 +25,7 @@ VERBS = {
 
 @click.command(cls=LazyGroup, lazy=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 def backup() -> None:
-    """Back up into a restic-format repository, and get everything back.
+    r"""Back up into a restic-format repository, and get everything back.
 
     \b
     A first backup:

@@ -54,7 +54,7 @@ def check(front: Front, read_data: bool, read_data_subset: str, with_cache: bool
     reporter = front.reporter
     reporter.plain_errors = True
     access = front.access() if with_cache else replace(front.access(), cache_dir=None)
-    repository = open_repository(access, front.environ)
+    repository = open_repository(access, front.environ, front.reporter)
     with locked(repository, access, reporter, exclusive=True, wanted=not front.common.no_lock):
         result = examine(repository, reporter, read_data=read_data, subset=read_data_subset, threads=front.threads)
     if front.json:

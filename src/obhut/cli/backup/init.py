@@ -51,7 +51,7 @@ def init(front: Front, repository_version: str, copy_chunker_params: bool, **sou
     other = second_access(front, access, **source) if copy_chunker_params else None
     if not copy_chunker_params and any(source.values()):
         raise click.UsageError("--from-… options need --copy-chunker-params")
-    chunker_from = open_repository(other, front.environ) if other else None
+    chunker_from = open_repository(other, front.environ, front.reporter) if other else None
     made = create(
         access, front.environ, version=versions[repository_version], hostname=front.host, chunker_from=chunker_from
     )

@@ -37,4 +37,4 @@ def prune(front: Front, dry_run: bool, **values: Any) -> None:
     options = options_of(front, values, dry_run=dry_run)
     lock = front.needs_lock(dry_run=dry_run)
     access = front.access()
-    prune_and_show(front, open_repository(access, front.environ), access, options, lock=lock)
+    prune_and_show(front, open_repository(access, front.environ, front.reporter), access, options, lock=lock)
