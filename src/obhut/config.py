@@ -136,7 +136,7 @@ def _parts(dotted: str) -> list[str]:
 
 
 def line_of(text: str, keys: Sequence[str]) -> int:
-    """The line where the longest known beginning of a key's path stands; 0 if none does."""
+    """The line where the longest beginning of a key's path stands, or a table below it; 0 if none does."""
     best, found = 0, 0
     table: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -146,8 +146,9 @@ def line_of(text: str, keys: Sequence[str]) -> int:
             here = [*table, *_parts(key[1])]
         else:
             continue
-        if len(here) <= len(keys) and here == list(keys[: len(here)]) and len(here) > best:
-            best, found = len(here), number
+        depth = min(len(here), len(keys))
+        if depth > best and here[:depth] == list(keys[:depth]):
+            best, found = depth, number
     return found
 
 

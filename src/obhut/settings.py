@@ -38,7 +38,7 @@ class Keep(_Table):
     within_yearly: str = Field("", description="one a year within this time")
     tag: list[Name] = Field(default_factory=list, description="all with one of these tag lists (`a,b` = both tags)")
 
-    @field_validator("last", "hourly", "daily", "weekly", "monthly", "yearly")
+    @field_validator("last", "hourly", "daily", "weekly", "monthly", "yearly", mode="before")
     @classmethod
     def _count(cls, value: Any) -> Any:
         parse_count(str(value))

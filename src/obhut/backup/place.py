@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from obhut import _core
 from obhut.errors import ObhutError
+
+if TYPE_CHECKING:
+    from obhut import _core
 
 #: Kinds of storage that other programs know and this version does not.
 _SCHEME: Final = re.compile(r"(rest|sftp|s3|b2|azure|gs|swift|rclone|opendal|https?):")
@@ -26,4 +28,6 @@ def local_path(location: str) -> bytes:
 
 def open_location(location: str) -> _core.Store:
     """The storage at a location, without wrappers."""
+    from obhut import _core
+
     return _core.Store.local(local_path(location))
