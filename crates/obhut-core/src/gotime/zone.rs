@@ -68,7 +68,7 @@ impl LocalZone {
         Self::from_tzif(&std::fs::read(path).ok()?)
     }
 
-    /// The zone that a compiled zone file (TZif) describes; `None` if it is none.
+    /// The zone that a compiled zone file (`TZif`) describes; `None` if it is none.
     pub fn from_tzif(bytes: &[u8]) -> Option<Self> {
         let zone = TimeZone::tzif("Local", bytes).ok()?;
         let mut starts = vec![i64::MIN];

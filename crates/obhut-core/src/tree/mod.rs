@@ -74,7 +74,8 @@ impl NodeType {
 /// limit is 4 GiB; parsed nodes take several times the memory of their text.
 pub const MAX_TREE_BYTES: usize = 2 << 30;
 
-/// An extended attribute; `None` is JSON `null` (an empty value).
+/// An extended attribute. An empty value is `Some` of no bytes (written `""`); `None` is JSON `null`, a name
+/// whose value could not be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Xattr {
     /// Its name.

@@ -111,7 +111,7 @@ fn tz_is_read_as_go_reads_it() {
     let paths = |tz: &str| candidates(Some(OsStr::new(tz)));
     assert_eq!(candidates(None), [Path::new("/etc/localtime")]);
     for utc in ["", ":", "UTC", ":UTC"] {
-        assert_eq!(paths(utc), [PathBuf::new(); 0], "{utc}");
+        assert!(paths(utc).is_empty(), "{utc}");
     }
     assert_eq!(paths(":/a/b"), [Path::new("/a/b")]);
     assert_eq!(paths("/a/b"), [Path::new("/a/b")]);
