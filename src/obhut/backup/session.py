@@ -52,11 +52,12 @@ def open_store(access: Access) -> _core.Store:
     """The storage with its wrappers."""
     with converted():
         store = open_location(access.location)
-        if not store.is_local():
+        remote = not store.is_local()
+        if remote:
             store = store.with_retry(access.retry_storage)
         if access.limit_upload or access.limit_download:
             store = store.with_limits(access.limit_upload << 10, access.limit_download << 10)
-        if access.cache_dir is not None:
+        if access.cache_dir is not None and remote:  # a disk is no faster than a disk
             store = store.with_cache(access.cache_dir)
     return store
 

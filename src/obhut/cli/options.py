@@ -97,7 +97,9 @@ _REPOSITORY = (
     click.option("--no-lock", is_flag=True, help="Take no lock (commands that only read, and dry runs)."),
     click.option("--cache-dir", metavar="DIR", help="Base of the local cache (default: restic's)."),
     click.option("--no-cache", is_flag=True, help="Keep nothing on this machine."),
-    click.option("--threads", type=click.IntRange(0, 1024), help="How many threads work (0 = one a processor)."),
+    click.option(
+        "--threads", type=click.IntRange(0, 1024), metavar="N", help="How many threads work (0 = one a processor)."
+    ),
     click.option("--compression", type=click.Choice(COMPRESSION), help="How hard to compress."),
     click.option(
         "--pack-size", type=click.IntRange(4, 128), metavar="MIB", help="Target size of a pack, 4 to 128 MiB."

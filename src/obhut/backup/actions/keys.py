@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from obhut import gojson
 from obhut.backup.actions.inspect import full_id
+from obhut.backup.stamp import Stamp
 from obhut.backup.user import username
 from obhut.errors import ObhutError, converted
 
@@ -21,7 +22,18 @@ def list_keys(repository: _core.Repository) -> list[dict[str, Any]]:
         value = gojson.loads(repository.keys())
     if not isinstance(value, list):
         raise ObhutError("internal", "keys", "not a list")
-    return value
+    return [_shown(entry) for entry in value]
+
+
+def _shown(entry: dict[str, Any]) -> dict[str, Any]:
+    """The keys of restic in restic's order; the time as people read it."""
+    created = entry["created"]
+    try:
+        created = Stamp.parse(created).shown()
+    except ValueError:
+        created = str(created)
+    order = {name: entry[name] for name in ("current", "id", "userName", "hostName")}
+    return order | {"created": created}
 
 
 def add(repository: _core.Repository, password: Secret, *, user: str, host: str) -> str:
