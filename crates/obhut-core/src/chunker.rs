@@ -127,8 +127,14 @@ impl Chunker {
             if a & MASK == 0 {
                 return Some(i + 1);
             }
-            if b & MASK == 0 || c & MASK == 0 || d & MASK == 0 {
-                note_hits(&mut hits, [a, b, c, d], i);
+            if b & MASK == 0 {
+                note_hit(&mut hits, 1, i);
+            }
+            if c & MASK == 0 {
+                note_hit(&mut hits, 2, i);
+            }
+            if d & MASK == 0 {
+                note_hit(&mut hits, 3, i);
             }
         }
         *lanes = [a, b, c, d];
@@ -180,14 +186,10 @@ fn slice(data: &[u8], from: usize) -> &[u8; SLICE] {
         .expect("a stretch holds a window and four slices")
 }
 
-/// Notes where in a stretch lanes have hit for the first time.
+/// Notes where in a stretch a lane has hit for the first time.
 #[cold]
-fn note_hits(hits: &mut [Option<usize>; 4], lanes: Lanes, step: usize) {
-    for (lane, digest) in lanes.into_iter().enumerate() {
-        if digest & MASK == 0 && hits[lane].is_none() {
-            hits[lane] = Some(lane * SLICE + step + 1);
-        }
-    }
+fn note_hit(hits: &mut [Option<usize>; 4], lane: usize, step: usize) {
+    hits[lane].get_or_insert(lane * SLICE + step + 1);
 }
 
 #[cfg(test)]

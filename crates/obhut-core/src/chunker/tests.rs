@@ -81,6 +81,48 @@ fn the_portable_vector() {
     }
 }
 
+/// Go's `math/rand` with seed 23, successive `Uint32` little endian. The generator adds the outputs 607 and
+/// 273 calls ago; its first 607 outputs, which seeding determines, lie beside this file.
+fn go_noise(length: usize) -> Vec<u8> {
+    let seeded = include_bytes!("go_rand_23.bin").chunks_exact(8);
+    let mut outputs: Vec<u64> = seeded
+        .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+        .collect();
+    assert_eq!(outputs.len(), 607);
+    for n in 607..length / 4 {
+        outputs.push(outputs[n - 607].wrapping_add(outputs[n - 273]));
+    }
+    let bytes = outputs
+        .iter()
+        .flat_map(|output| ((output >> 31) as u32).to_le_bytes());
+    bytes.take(length).collect()
+}
+
+#[test]
+fn the_official_vector() {
+    let data = go_noise(32 << 20);
+    let expected = [
+        2_163_460, 643_703, 1_528_956, 1_955_808, 2_222_372, 2_538_687, 609_606, 1_205_738,
+        959_742, 4_036_109, 1_525_894, 1_352_720, 811_884, 1_282_314, 1_318_021, 948_640, 645_464,
+        533_758, 1_128_303, 800_374, 2_453_512, 2_651_975, 237_392,
+    ];
+    assert_eq!(
+        Id::of(&data[..expected[0]]).hex(),
+        "4b94cb2cf293855ea43bf766731c74969b91aa6bf3c078719aabdd19860d590d"
+    );
+    let chunker = chunker();
+    assert_eq!(lengths(|data| chunker.cut(data), &data), expected);
+    assert_eq!(
+        chunker.fingerprint(&data[expected[0] - WINDOW..expected[0]]),
+        0xb_98d4_cdf0_0000
+    );
+    let second = expected[0] + expected[1];
+    assert_eq!(
+        chunker.fingerprint(&data[second - WINDOW..second]),
+        0xd_4e83_64d0_0000
+    );
+}
+
 #[test]
 fn zeros_cut_at_the_minimum() {
     let data = vec![0; 3 * MIN + 5];
