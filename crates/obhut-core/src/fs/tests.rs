@@ -1,0 +1,143 @@
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
+use super::*;
+use rustix::fs::{Mode, XattrFlags};
+
+fn open(directory: &std::path::Path) -> Handle {
+    let base = open_directory_path(directory.as_os_str().as_bytes()).unwrap();
+    open_directory(&base, b".").unwrap()
+}
+
+#[test]
+fn lists_every_name_sorted_by_bytes() {
+    let place = tempfile::tempdir().unwrap();
+    let names: [&[u8]; 5] = [b"b", b"\xff\xfe", b"a b\n", b"Z", b"\xc3\xa4"];
+    for name in names {
+        std::fs::write(place.path().join(std::ffi::OsStr::from_bytes(name)), b"x").unwrap();
+    }
+    let listed = list(open(place.path())).unwrap();
+    let mut expected: Vec<Vec<u8>> = names.iter().map(|n| n.to_vec()).collect();
+    expected.sort();
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn a_large_directory_is_listed_whole() {
+    let place = tempfile::tempdir().unwrap();
+    for number in 0..3000 {
+        std::fs::write(place.path().join(format!("{number:0>40}")), b"").unwrap();
+    }
+    assert_eq!(list(open(place.path())).unwrap().len(), 3000);
+}
+
+#[test]
+fn facts_equal_those_of_the_standard_library() {
+    use std::os::unix::fs::MetadataExt;
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("f"), b"hello").unwrap();
+    symlink("nowhere", place.path().join("l")).unwrap();
+    let directory = open(place.path());
+    for (name, kind) in [("f", Kind::File), ("l", Kind::Symlink)] {
+        let ours = stat_at(&directory, name.as_bytes()).unwrap();
+        let theirs = std::fs::symlink_metadata(place.path().join(name)).unwrap();
+        assert_eq!(ours.kind, kind);
+        assert_eq!(ours.mode, theirs.mode());
+        assert_eq!(ours.size, theirs.size());
+        assert_eq!(
+            (ours.mtime.secs, i64::from(ours.mtime.nanos)),
+            (theirs.mtime(), theirs.mtime_nsec())
+        );
+        assert_eq!(
+            (ours.ctime.secs, i64::from(ours.ctime.nanos)),
+            (theirs.ctime(), theirs.ctime_nsec())
+        );
+        assert_eq!(
+            (ours.inode, ours.device, ours.links),
+            (theirs.ino(), theirs.dev(), theirs.nlink())
+        );
+        assert_eq!((ours.uid, ours.gid), (theirs.uid(), theirs.gid()));
+    }
+    assert_eq!(read_link(&directory, b"l").unwrap(), b"nowhere");
+}
+
+#[test]
+fn links_are_not_followed() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    std::fs::write(place.path().join("f"), b"x").unwrap();
+    symlink("d", place.path().join("ld")).unwrap();
+    symlink("f", place.path().join("lf")).unwrap();
+    let directory = open(place.path());
+    assert!(open_directory(&directory, b"d").is_ok());
+    assert!(open_directory(&directory, b"ld").is_err());
+    assert!(open_file(&directory, b"f").is_ok());
+    assert!(open_file(&directory, b"lf").is_err());
+}
+
+#[test]
+fn opening_a_pipe_does_not_wait() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = open(place.path());
+    rustix::fs::mknodat(&directory, "p", rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+    let pipe = open_file(&directory, b"p").unwrap();
+    assert_eq!(stat_handle(&pipe).unwrap().kind, Kind::Fifo);
+}
+
+#[test]
+fn attributes_of_any_size_are_read() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("f"), b"x").unwrap();
+    let directory = open(place.path());
+    let file = open_file(&directory, b"f").unwrap();
+    assert!(
+        xattrs_at(&directory, b"f")
+            .unwrap()
+            .read
+            .iter()
+            .all(|x| !x.name.starts_with(b"user."))
+    );
+    let large = vec![7; 2000];
+    for (name, value) in [
+        ("user.empty", &b""[..]),
+        ("user.large", &large),
+        ("user.small", b"abc"),
+    ] {
+        match rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty()) {
+            Err(rustix::io::Errno::NOTSUP) => return, // a file system without attributes: nothing to see
+            result => result.unwrap(),
+        }
+    }
+    let by_name = xattrs_at(&directory, b"f").unwrap();
+    let by_handle = xattrs_of_handle(&file).unwrap();
+    assert_eq!(by_name.read, by_handle.read);
+    let value = |name: &[u8]| {
+        by_name
+            .read
+            .iter()
+            .find(|x| x.name == name)
+            .unwrap()
+            .value
+            .clone()
+    };
+    assert_eq!(value(b"user.empty"), Some(Vec::new()));
+    assert_eq!(value(b"user.large"), Some(large.clone()));
+    assert_eq!(value(b"user.small"), Some(b"abc".to_vec()));
+}
+
+#[test]
+fn names_come_from_the_first_good_line() {
+    let names = Names::parse(
+        b"# comment\nroot:x:0:0:root:/root:/bin/sh\nother:x:0:0::/:\nbad:x:5\n+nis:x:6:6::/:\nu:x:007:7::/:\nv:x:8:x::/:\n",
+        b"wheel:x:0:root\nusers:x:100:\nshort:x:1\n",
+    );
+    assert_eq!(names.user(0), "root");
+    assert_eq!(names.user(5), "");
+    assert_eq!(names.user(6), "");
+    assert_eq!(names.user(7), "");
+    assert_eq!(names.user(8), "");
+    assert_eq!(names.group(0), "wheel");
+    assert_eq!(names.group(100), "users");
+    assert_eq!(names.group(1), "");
+    assert_ne!(names.fingerprint(), Names::default().fingerprint());
+}
