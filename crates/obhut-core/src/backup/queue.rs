@@ -1,0 +1,148 @@
+//! The tasks of a backup and who takes the next one.
+//!
+//! One shared stack: the newest task is taken first, so that a directory's files and sub-directories are
+//! done before its siblings' and little is open or in memory at once. Pieces of large files come before
+//! everything else. No task ever waits for another one; the only wait is for the next task.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::directory::DirectoryTask;
+use super::file::{ChunkTask, FilesTask};
+use crate::error::{Error, Result};
+use crate::job::Control;
+
+/// One piece of work.
+pub enum Task {
+    /// List a directory.
+    Directory(Box<DirectoryTask>),
+    /// Read some files of a directory.
+    Files(Box<FilesTask>),
+    /// Hash, compress and seal a piece of a large file.
+    Chunk(ChunkTask),
+}
+
+#[derive(Default)]
+struct State {
+    tasks: Vec<Task>,
+    chunks: Vec<ChunkTask>,
+    active: usize,
+    failure: Option<Error>,
+}
+
+/// The stack of tasks.
+pub struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    idle: AtomicUsize,
+    /// Bytes of pieces that wait or are worked on.
+    pieces: AtomicUsize,
+    pieces_limit: usize,
+}
+
+/// A worker looks at the cancel flag at least this often while it waits.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Queue {
+    /// An empty stack; pieces may take `pieces_limit` bytes.
+    pub fn new(pieces_limit: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            idle: AtomicUsize::new(0),
+            pieces: AtomicUsize::new(0),
+            pieces_limit,
+        }
+    }
+
+    /// Adds tasks; the last one is taken first.
+    pub fn push(&self, tasks: impl IntoIterator<Item = Task>) {
+        let mut state = self.lock();
+        let before = state.tasks.len();
+        state.tasks.extend(tasks);
+        let added = state.tasks.len() - before;
+        drop(state);
+        for _ in 0..added.min(self.idle.load(Relaxed)) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Whether somebody would take a piece of `length` bytes now, and there is room for it. `true` keeps
+    /// the room until [`Queue::release`].
+    pub fn reserve(&self, length: usize) -> bool {
+        if self.idle.load(Relaxed) == 0 {
+            return false;
+        }
+        let fits = |used: usize| (used + length <= self.pieces_limit).then_some(used + length);
+        self.pieces.fetch_update(Relaxed, Relaxed, fits).is_ok()
+    }
+
+    /// Gives the room of a piece back.
+    pub fn release(&self, length: usize) {
+        self.pieces.fetch_sub(length, Relaxed);
+    }
+
+    /// Adds a piece that room was reserved for.
+    pub fn push_chunk(&self, chunk: ChunkTask) {
+        self.lock().chunks.push(chunk);
+        self.changed.notify_one();
+    }
+
+    /// The next task; `None` once all work is done, or something failed.
+    pub fn next(&self, control: &Control) -> Option<Task> {
+        let mut state = self.lock();
+        loop {
+            if control.is_cancelled() && state.failure.is_none() {
+                state.failure = Some(Error::cancelled());
+            }
+            if state.failure.is_some() {
+                self.changed.notify_all();
+                return None;
+            }
+            let task = state
+                .chunks
+                .pop()
+                .map(Task::Chunk)
+                .or_else(|| state.tasks.pop());
+            if let Some(task) = task {
+                state.active += 1;
+                return Some(task);
+            }
+            if state.active == 0 {
+                self.changed.notify_all();
+                return None;
+            }
+            self.idle.fetch_add(1, Relaxed);
+            let waited = self.changed.wait_timeout(state, LOOK);
+            self.idle.fetch_sub(1, Relaxed);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A task has ended; the first failure ends all work.
+    pub fn done(&self, result: Result<()>) {
+        let mut state = self.lock();
+        state.active -= 1;
+        if let Err(error) = result
+            && state.failure.is_none()
+        {
+            state.failure = Some(error);
+        }
+        if state.active == 0 || state.failure.is_some() {
+            self.changed.notify_all();
+        }
+    }
+
+    /// What failed first, once all workers have ended. Tasks that were left are dropped.
+    pub fn outcome(&self) -> Result<()> {
+        let mut state = self.lock();
+        state.tasks.clear();
+        state.chunks.clear();
+        state.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
