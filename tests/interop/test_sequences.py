@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import deviations
 import peers
 import trees
-from tools import TOOLS, Obhut, Restic, Tool, remains_below, same
+from tools import TOOLS, Obhut, Restic, Tool, differences, remains_below
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -52,7 +53,12 @@ def change(source: Path, draw: random.Random) -> None:
                 path.write_bytes(victim.read_bytes())
 
 
-def step(tool: Tool, verb: str, source: Path, target: Path, draw: random.Random) -> None:
+def equal(left: Path, right: Path, writer: str, reader: str) -> None:
+    for lines in (differences(left, right), differences(right, left)):
+        assert deviations.unexplained(lines, writer=writer, reader=reader) == []
+
+
+def step(tool: Tool, verb: str, source: Path, target: Path, draw: random.Random, writer: str) -> None:
     if verb == "backup":
         change(source, draw)
         tool.backup(source)
@@ -62,7 +68,7 @@ def step(tool: Tool, verb: str, source: Path, target: Path, draw: random.Random)
         tool.forget_and_prune(keep=draw.randint(1, 3))
     elif verb == "restore":
         tool.restore(target)
-        same(source, remains_below(target, source))
+        equal(source, remains_below(target, source), writer, tool.name)
 
 
 @pytest.mark.parametrize("seed", seeds())
@@ -71,7 +77,8 @@ def test_any_order_of_tools_keeps_every_snapshot(seed: int, tmp_path: Path) -> N
     draw = random.Random(seed)
     source, repository = tmp_path / "source", tmp_path / "repo"
     source.mkdir()
-    kept: dict[str, Path] = {}
+    kept: dict[str, tuple[Path, str]] = {}
+    writer = ""
     TOOLS[draw.choice(list(TOOLS))](repository).init()
     plan = [
         (draw.choice(list(TOOLS)), draw.choice(["backup", "backup", "prune", "check", "restore"]))
@@ -81,11 +88,12 @@ def test_any_order_of_tools_keeps_every_snapshot(seed: int, tmp_path: Path) -> N
     plan.insert(0, (draw.choice(list(TOOLS)), "backup"))
     for number, (name, verb) in enumerate(plan):
         print(f"seed {seed} step {number}: {name} {verb}")
-        step(TOOLS[name](repository), verb, source, tmp_path / f"out-{number}", draw)
+        step(TOOLS[name](repository), verb, source, tmp_path / f"out-{number}", draw, writer)
         if verb == "backup":
+            writer = name
             copy = tmp_path / f"state-{number}"
             os.system(f"cp -a '{source}' '{copy}'")
-            kept[Obhut(repository).snapshots()[-1]["id"]] = copy
+            kept[Obhut(repository).snapshots()[-1]["id"]] = (copy, name)
     Restic(repository).check()
     Obhut(repository).check()
     left = [snapshot["id"] for snapshot in Restic(repository).snapshots()]
@@ -93,4 +101,5 @@ def test_any_order_of_tools_keeps_every_snapshot(seed: int, tmp_path: Path) -> N
     for reader, snapshot in zip([Obhut, Restic, Obhut, Restic], reversed(left), strict=False):
         target = tmp_path / f"final-{snapshot}"
         reader(repository).restore(target, snapshot)
-        same(kept[snapshot], remains_below(target, source))
+        state, writer = kept[snapshot]
+        equal(state, remains_below(target, source), writer, reader.name)
