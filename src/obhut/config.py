@@ -113,10 +113,10 @@ def parse(text: str, path: Path) -> Config:
         line = line_of(text, keys)
         where = f"{path}, line {line}" if line else str(path)
         raise ObhutError("config-invalid", where, f"{'.'.join(keys)}: {_words(first)}") from None
-    if file.default_profile is not None and file.default_profile not in file.profile:
-        line = line_of(text, ["default-profile"])
+    if file.default_profile is not None and file.default_profile not in file.profiles:
+        line = line_of(text, ["default_profile"])
         raise ObhutError("config-invalid", f"{path}, line {line}", f"there is no profile {file.default_profile}")
-    return Config((path,), dict(file.profile), file.default_profile)
+    return Config((path,), dict(file.profiles), file.default_profile)
 
 
 def _words(problem: Any) -> str:
@@ -156,7 +156,7 @@ def schema() -> dict[str, Any]:
     """The JSON schema of ``obhut.toml``."""
     from obhut.settings import File
 
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **File.model_json_schema(by_alias=True)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **File.model_json_schema()}
 
 
 def cache_base(environ: Mapping[str, str]) -> bytes:

@@ -13,12 +13,8 @@ from obhut.backup.sizes import parse_bytes, parse_seconds
 Name = Annotated[str, Field(min_length=1)]
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=_kebab, populate_by_name=False, frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Keep(_Table):
@@ -103,4 +99,4 @@ class File(_Table):
     """A whole ``obhut.toml``."""
 
     default_profile: Name | None = Field(None, description="the profile that is used when none is named")
-    profile: dict[Name, Profile] = Field(default_factory=dict, description="profiles by name")
+    profiles: dict[Name, Profile] = Field(default_factory=dict, description="profiles by name")

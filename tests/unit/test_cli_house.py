@@ -159,11 +159,11 @@ def test_full_disk_behind_standard_output(obhut: Obhut) -> None:
 
 
 def test_profile_and_config_commands(obhut: Obhut) -> None:
-    (obhut.base / "obhut.toml").write_text("default-profile = 'x'\n[profile.x]\nrepository = '/r'\n")
+    (obhut.base / "obhut.toml").write_text("default_profile = 'x'\n[profiles.x]\nrepository = '/r'\n")
     path = str(obhut.base / "obhut.toml")
     assert "profile  x (default): /r" in obhut("config", "show", "--config", path).out
     assert "no mistake" in obhut("config", "check", OBHUT_CONFIG=path).out
-    (obhut.base / "obhut.toml").write_text("[profile.x]\nrepo = '/r'\n")
+    (obhut.base / "obhut.toml").write_text("[profiles.x]\nrepo = '/r'\n")
     run = obhut("config", "check", "--config", path)
     assert run.code == 1
     assert "line 2" in run.err

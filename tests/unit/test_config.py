@@ -10,24 +10,24 @@ from obhut.config import Config, cache_base, candidates, line_of, load, merge, p
 from obhut.errors import ObhutError
 
 GOOD = """\
-default-profile = "home"
+default_profile = "home"
 
-[profile.home]
+[profiles.home]
 repository = "/mnt/disk/repo"
-password-file = "/etc/obhut/home"
-pack-size = 32
+password_file = "/etc/obhut/home"
+pack_size = 32
 paths = ["~/Documents", "/etc"]
 exclude = ["*.tmp"]
-exclude-larger-than = "2G"
-retry-lock = "5m"
+exclude_larger_than = "2G"
+retry_lock = "5m"
 
-[profile.home.keep]
+[profiles.home.keep]
 daily = 7
 yearly = "unlimited"
-within-weekly = "1m"
+within_weekly = "1m"
 tag = ["a,b"]
 
-[profile."other one"]
+[profiles."other one"]
 repository = "/x"
 """
 
@@ -52,19 +52,19 @@ def test_good_file() -> None:
     ("text", "line", "words"),
     [
         ("a = \n", 1, ""),
-        ("[profile.x]\nrepository = '/a'\nrepository = '/b'\n", 0, "repository"),
-        ("[profile.x]\n\nrepositroy = '/a'\n", 3, "unknown key"),
-        ("[profile.x]\npack-size = 3\n", 2, "greater than or equal to 4"),
-        ("[profile.x]\nthreads = 'many'\n", 2, "integer"),
-        ("[profile.x]\ncompression = 'zip'\n", 2, "auto"),
-        ("[profile.x]\nrepository = ''\n", 2, "at least 1"),
-        ("[profile.x]\nexclude-larger-than = '2 G'\n", 2, "size"),
-        ("[profile.x.keep]\nlast = -1\n", 2, "unlimited"),
-        ("[profile.x.keep]\nwithin = '3w'\n", 2, "duration"),
-        ("[profile.x]\nkeep.daily = 'x'\n", 2, "unlimited"),
-        ("default-profile = 'y'\n[profile.x]\n", 1, "no profile y"),
+        ("[profiles.x]\nrepository = '/a'\nrepository = '/b'\n", 0, "repository"),
+        ("[profiles.x]\n\nrepositroy = '/a'\n", 3, "unknown key"),
+        ("[profiles.x]\npack_size = 3\n", 2, "greater than or equal to 4"),
+        ("[profiles.x]\nthreads = 'many'\n", 2, "integer"),
+        ("[profiles.x]\ncompression = 'zip'\n", 2, "auto"),
+        ("[profiles.x]\nrepository = ''\n", 2, "at least 1"),
+        ("[profiles.x]\nexclude_larger_than = '2 G'\n", 2, "size"),
+        ("[profiles.x.keep]\nlast = -1\n", 2, "unlimited"),
+        ("[profiles.x.keep]\nwithin = '3w'\n", 2, "duration"),
+        ("[profiles.x]\nkeep.daily = 'x'\n", 2, "unlimited"),
+        ("default_profile = 'y'\n[profiles.x]\n", 1, "no profile y"),
         ("[profil.x]\n", 1, "unknown key"),
-        ("profile = 3\n", 1, "dictionary"),
+        ("profiles = 3\n", 1, "dictionary"),
     ],
 )
 def test_mistakes_have_a_line(text: str, line: int, words: str) -> None:
@@ -77,7 +77,7 @@ def test_mistakes_have_a_line(text: str, line: int, words: str) -> None:
 
 def test_values_are_not_repeated_in_errors() -> None:
     with pytest.raises(ObhutError) as failed:
-        parse("[profile.x]\npassword-file = 3\npassword-comand = 'echo c4n4ry'\n", Path("f"))
+        parse("[profiles.x]\npassword_file = 3\npassword_comand = 'echo c4n4ry'\n", Path("f"))
     assert "c4n4ry" not in str(failed.value)
 
 
@@ -100,7 +100,7 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_a_later_file_wins() -> None:
-    first, later = parse(GOOD, Path("a")), parse("[profile.home]\nrepository = '/new'\n", Path("b"))
+    first, later = parse(GOOD, Path("a")), parse("[profiles.home]\nrepository = '/new'\n", Path("b"))
     merged = merge([first, later])
     home = merged.profile(None)
     assert home is not None
@@ -116,13 +116,13 @@ def test_places(tmp_path: Path) -> None:
 
 
 def test_line_of_prefers_the_longest_path() -> None:
-    text = "[profile.a]\n[profile.b]\nkeep = { daily = 3 }\n"
-    assert line_of(text, ["profile", "b", "keep", "daily"]) == 3
-    assert line_of(text, ["profile", "b"]) == 2
+    text = "[profiles.a]\n[profiles.b]\nkeep = { daily = 3 }\n"
+    assert line_of(text, ["profiles", "b", "keep", "daily"]) == 3
+    assert line_of(text, ["profiles", "b"]) == 2
     assert line_of(text, ["nothing"]) == 0
 
 
 def test_schema_names_every_key() -> None:
     text = str(schema())
-    for key in ("default-profile", "password-command", "within-monthly", "exclude-if-present"):
+    for key in ("default_profile", "password_command", "within_monthly", "exclude_if_present"):
         assert key in text

@@ -25,8 +25,10 @@ COMMANDS = {
 
 
 @click.command(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--profile", metavar="NAME", help="A profile of obhut.toml, for the command that follows.")
+@click.option("--config", metavar="FILE", help="Read only this obhut.toml.")
 @click.version_option(__version__, prog_name="obhut", message="%(prog)s %(version)s")
-def root() -> None:
+def root(**_: str | None) -> None:
     """Obhut keeps your files safe: backup, and what would survive.
 
     Start with `obhut backup --help`.

@@ -138,6 +138,10 @@ def common(function: F) -> Callable[..., Any]:
     def wrapped(**values: Any) -> Any:
         from obhut.cli.front import Common, Front
 
+        # What stands before the command counts unless the command says otherwise.
+        before = click.get_current_context().find_root().params
+        for name in ("profile", "config"):
+            values[name] = values[name] or before.get(name)
         chosen = Common(**{name: values.pop(name) for name in COMMON})
         return function(Front(chosen), **values)
 

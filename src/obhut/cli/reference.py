@@ -101,7 +101,18 @@ def commands() -> str:
     shared = [parameter for parameter in probe.params if isinstance(parameter, click.Option)]
     sections = [_section(path, command) for path, command in all_commands()]
     head = "# Commands\n\nEvery command shows the same with `--help`.\n"
-    return "\n".join([_MADE, head, "## Options of every command on a repository\n", _table(shared), *sections])
+    before = [parameter for parameter in root.params if isinstance(parameter, click.Option)]
+    return "\n".join(
+        [
+            _MADE,
+            head,
+            "## obhut\n",
+            _table(before),
+            "## Options of every command on a repository\n",
+            _table(shared),
+            *sections,
+        ]
+    )
 
 
 def _definitions(model: dict[str, Any], properties: dict[str, Any], prefix: str) -> Iterator[str]:
@@ -144,15 +155,15 @@ where `obhut.toml` and the cache are looked for.
 `--config` or `OBHUT_CONFIG` names. `obhut config check` finds mistakes, `obhut config schema` prints the JSON schema.
 
 ```toml
-default-profile = "home"
+default_profile = "home"
 
-[profile.home]
+[profiles.home]
 repository = "/mnt/disk/repo"
-password-file = "/etc/obhut/home.password"
+password_file = "/etc/obhut/home.password"
 paths = ["/home/anna"]
-exclude-caches = true
+exclude_caches = true
 
-[profile.home.keep]
+[profiles.home.keep]
 daily = 7
 weekly = 5
 monthly = 12

@@ -80,7 +80,7 @@ def restore(
             verify=options.verify,
             sync=options.sync,
             xattrs=options.xattrs,
-            verbose=reporter.verbosity,
+            verbose=max(0, reporter.verbosity - 1),
             json=reporter.json,
             threads=options.threads,
         )

@@ -169,12 +169,17 @@ def _files(
             ignore_inode=options.ignore_inode,
             with_atime=options.with_atime,
             dry_run=options.dry_run,
-            verbose=reporter.verbosity,
+            verbose=_item_lines(reporter),
             json=reporter.json,
             cache_dir=None if options.dry_run else options.cache_dir,
             threads=options.threads,
         )
     return watch(job, reporter, "backup")
+
+
+def _item_lines(reporter: Any) -> int:
+    """The core's level: 2 = a line for each item; restic writes them as JSON with -v, as text with -vv."""
+    return 2 if reporter.json and reporter.verbosity > 1 else max(0, reporter.verbosity - 1)
 
 
 def _stream(repository: _core.Repository, options: Options, name: bytes, reporter: Any) -> dict[str, Any]:
