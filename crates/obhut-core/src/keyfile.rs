@@ -152,6 +152,10 @@ impl KeyFile {
             return Err(Error::new(Code::LimitExceeded, object, detail));
         }
         let damaged = |detail: &str| Error::damaged(object, detail);
+        // Reading as a structure would take a list for its fields.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(damaged("it is no JSON object"));
+        }
         let json: KeyJson = serde_json::from_slice(bytes).map_err(|e| damaged(&e.to_string()))?;
         if json.kdf != "scrypt" {
             let detail = format!("key derivation {:?} is unknown", json.kdf);
@@ -250,7 +254,7 @@ fn derive(password: &[u8], salt: &[u8; SALT], params: ScryptParams) -> Result<Op
 }
 
 /// Reads the master key's JSON.
-fn parse_master(json: &[u8]) -> Option<Key> {
+pub(crate) fn parse_master(json: &[u8]) -> Option<Key> {
     let json: MasterJson<'_> = serde_json::from_slice(json).ok()?;
     let mut parts = KeyParts::default();
     let fill = |text: &str, out: &mut [u8]| {
@@ -267,7 +271,7 @@ fn parse_master(json: &[u8]) -> Option<Key> {
 }
 
 /// Writes the master key's JSON.
-fn master_json(master: &Key) -> Zeroizing<Vec<u8>> {
+pub(crate) fn master_json(master: &Key) -> Zeroizing<Vec<u8>> {
     let parts = master.parts();
     // Room for all of it, so that growing leaves no copy behind.
     let mut json = Zeroizing::new(Vec::with_capacity(256));

@@ -14,6 +14,8 @@ pub mod durable;
 pub mod error;
 pub mod filter;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gojson;
 pub mod gotime;
 pub mod id;

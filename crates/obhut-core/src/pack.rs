@@ -115,10 +115,7 @@ impl PackBuilder {
         if self.blobs.is_empty() {
             return Err(Error::internal("a pack without blobs"));
         }
-        let mut header = Vec::with_capacity(self.header);
-        for blob in &self.blobs {
-            write_entry(blob, &mut header);
-        }
+        let header = encode_header(&self.blobs);
         let start = self.bytes.len();
         self.bytes.reserve(header.len() + HEADER_BASE);
         key.seal(random, &header, &mut self.bytes)?;
@@ -150,14 +147,19 @@ const fn entry_size(compressed: bool) -> usize {
     }
 }
 
-fn write_entry(blob: &PackedBlob, header: &mut Vec<u8>) {
-    let compressed = blob.uncompressed != 0;
-    header.push(blob.kind as u8 | u8::from(compressed) << 1);
-    header.extend_from_slice(&blob.length.to_le_bytes());
-    if compressed {
-        header.extend_from_slice(&blob.uncompressed.to_le_bytes());
+/// The plaintext of the header that names these blobs.
+pub(crate) fn encode_header(blobs: &[PackedBlob]) -> Vec<u8> {
+    let mut header = Vec::with_capacity(blobs.len() * COMPRESSED_ENTRY);
+    for blob in blobs {
+        let compressed = blob.uncompressed != 0;
+        header.push(blob.kind as u8 | u8::from(compressed) << 1);
+        header.extend_from_slice(&blob.length.to_le_bytes());
+        if compressed {
+            header.extend_from_slice(&blob.uncompressed.to_le_bytes());
+        }
+        header.extend_from_slice(&blob.id.0);
     }
-    header.extend_from_slice(&blob.id.0);
+    header
 }
 
 /// Size in bytes of the header part (sealed header and its length field) of a pack with these blobs

@@ -128,10 +128,7 @@ fn a_full_header_is_readable() {
         length: 32,
         ..mini_blob()
     };
-    let mut header = Vec::new();
-    for _ in 0..MAX_ENTRIES {
-        write_entry(&blob, &mut header);
-    }
+    let header = encode_header(&vec![blob; MAX_ENTRIES]);
     let pack = pack_of(&header, 32 * MAX_ENTRIES);
     assert_eq!(
         header_size((0..MAX_ENTRIES).map(|_| true)),
