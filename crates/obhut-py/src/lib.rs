@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod error;
 mod job;
+mod pystore;
 mod repository;
 mod store;
 mod world;
@@ -28,6 +29,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<job::Job>()?;
     module.add_class::<repository::Lock>()?;
     module.add_class::<repository::Repository>()?;
+    module.add_function(wrap_pyfunction!(pystore::store_contract, module)?)?;
     module.add_function(wrap_pyfunction!(world::durable_write, module)?)?;
     module.add_function(wrap_pyfunction!(world::display_name, module)?)?;
     module.add_function(wrap_pyfunction!(world::harden_process, module)?)?;
