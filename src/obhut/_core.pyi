@@ -33,6 +33,12 @@ class Store:
     def with_cache(self, base: bytes) -> Store:
         """Reads of index, snapshot and tree packs go through restic's local cache layout below ``base``; takes effect when a repository is opened."""
 
+    def with_fault(self, fault: str, call: int) -> Store:
+        """Call number ``call`` (from 1; 0 = none) goes wrong, for tests; ``fault``: fail, gone, tear, lose, lost-ack, stale-list, slow."""
+
+    def fault_calls(self) -> int:
+        """How many calls the store of ``with_fault`` has seen."""
+
     def location(self) -> str: ...
     def is_local(self) -> bool: ...
 
@@ -155,6 +161,7 @@ class Repository:
         json: bool,
         cache_dir: bytes | None,
         threads: int,
+        scan: bool = True,
     ) -> Job:
         """Reads the targets and writes trees and blobs; no snapshot yet. ``cache_dir``: base of the disposable directory cache, ``None`` = off.
 
@@ -247,3 +254,5 @@ def harden_process() -> None:
 def exclude_match(pattern: bytes, path: bytes, *, ignore_case: bool) -> bool:
     """Whether an exclude pattern matches ``path`` or one of its parents (restic's rules); raises ``CoreError`` on a bad pattern."""
 
+def prune_plan_model(input: bytes) -> bytes:
+    """The prune plan on plain JSON, for the reference model in the tests."""

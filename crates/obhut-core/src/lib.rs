@@ -26,6 +26,7 @@ pub mod lock;
 pub mod ls;
 pub mod pack;
 pub mod packer;
+pub mod pipe;
 pub mod polynomial;
 pub mod process;
 pub mod prune;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use obhut_core::error::{Error, Result};
 use obhut_core::job::{Control, Job as CoreJob};
+use obhut_core::store::Store;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -37,6 +38,8 @@ enum State {
 #[pyclass(frozen, module = "obhut._core")]
 pub struct Job {
     control: Arc<Control>,
+    /// A cancel also ends pauses between tries and bandwidth limits.
+    store: Option<Arc<dyn Store>>,
     state: Mutex<State>,
 }
 
@@ -44,12 +47,17 @@ impl Job {
     /// Starts `work` in a thread of its own.
     pub fn start(
         name: &str,
+        store: Option<Arc<dyn Store>>,
         work: impl FnOnce(&Arc<Control>) -> Result<Outcome> + Send + 'static,
     ) -> PyResult<Self> {
         let control = Control::new();
+        if let Some(store) = &store {
+            store.interrupt(false);
+        }
         let job = convert(CoreJob::start(name, Arc::clone(&control), work))?;
         Ok(Self {
             control,
+            store,
             state: Mutex::new(State::Running(job)),
         })
     }
@@ -91,6 +99,9 @@ impl Job {
 
     fn cancel(&self) {
         self.control.cancel();
+        if let Some(store) = &self.store {
+            store.interrupt(true);
+        }
     }
 
     fn progress<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod error;
 mod job;
+mod operations;
 mod pystore;
 mod repository;
 mod store;
@@ -34,5 +35,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(world::display_name, module)?)?;
     module.add_function(wrap_pyfunction!(world::harden_process, module)?)?;
     module.add_function(wrap_pyfunction!(world::exclude_match, module)?)?;
+    module.add_function(wrap_pyfunction!(world::selftest, module)?)?;
     Ok(())
 }

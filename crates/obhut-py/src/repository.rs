@@ -25,6 +25,8 @@ use crate::store::Store;
 pub struct Repository {
     pub(crate) inner: Arc<CoreRepository>,
     pub(crate) threads: usize,
+    /// The folder of a local store.
+    pub(crate) folder: Option<Vec<u8>>,
 }
 
 /// A held lock; refreshed by the core; released by `release` or when the object dies.
@@ -95,7 +97,9 @@ impl Repository {
         + 'static,
     ) -> PyResult<Job> {
         let repo = Arc::clone(&self.inner);
-        Job::start(name, move |control| work(&repo, control))
+        Job::start(name, Some(Arc::clone(self.inner.store())), move |control| {
+            work(&repo, control)
+        })
     }
 }
 
@@ -133,6 +137,7 @@ impl Repository {
         Ok(Self {
             inner: Arc::new(convert(opened)?),
             threads: thread_count(0),
+            folder: store.folder.clone(),
         })
     }
 
@@ -158,11 +163,13 @@ impl Repository {
             pack_size,
             verify: extra_verify,
             identity: Identity { username, hostname },
+            cache: store.cache.clone(),
         };
         let opened = py.detach(|| CoreRepository::open(ports(store), &password, &options));
         Ok(Self {
             inner: Arc::new(convert(opened)?),
             threads: thread_count(threads),
+            folder: store.folder.clone(),
         })
     }
 

@@ -36,3 +36,9 @@ pub fn exclude_match(pattern: &[u8], path: &[u8], ignore_case: bool) -> PyResult
     let list = convert(PatternList::parse(&[pattern.to_vec()], ignore_case))?;
     Ok(list.matches(path).matched)
 }
+
+/// Checks crypto, hash and chunker against fixed vectors.
+#[pyfunction]
+pub fn selftest(py: Python<'_>) -> PyResult<()> {
+    convert(py.detach(obhut_core::selftest::run))
+}

@@ -12,6 +12,7 @@ use crate::polynomial::Polynomial;
 use crate::repo::config::Config;
 use crate::repo::{Identity, PACK_SIZE, Repository, unpacked};
 use crate::store::Store;
+use crate::store::cache::{Cache, DEFAULT_BOUND};
 use crate::store::latch::Latch;
 use crate::world::{Clock, Random};
 
@@ -44,6 +45,8 @@ pub struct OpenOptions {
     pub verify: bool,
     /// Who works here.
     pub identity: Identity,
+    /// Base of the local cache of repository files; `None` = no cache.
+    pub cache: Option<std::path::PathBuf>,
 }
 
 impl Default for OpenOptions {
@@ -54,6 +57,7 @@ impl Default for OpenOptions {
             pack_size: 0,
             verify: true,
             identity: Identity::default(),
+            cache: None,
         }
     }
 }
@@ -132,13 +136,21 @@ impl Repository {
     }
 
     fn assemble(
-        ports: Ports,
+        mut ports: Ports,
         config: Config,
         master: Key,
         key_id: Id,
         options: &OpenOptions,
-        warnings: Vec<Error>,
+        mut warnings: Vec<Error>,
     ) -> Self {
+        if let Some(base) = &options.cache {
+            let inner = Arc::clone(&ports.store);
+            match Cache::open(inner, base, &config.id, DEFAULT_BOUND, ports.clock.as_ref()) {
+                Ok(cache) => ports.store = Arc::new(cache),
+                // A cache only saves time.
+                Err(e) => warnings.push(e),
+            }
+        }
         let latch = Arc::new(Latch::new(ports.store));
         let store: Arc<dyn Store> = latch.clone();
         let encoding = Encoding {
