@@ -28,6 +28,7 @@ pub mod pack;
 pub mod packer;
 pub mod pipe;
 pub mod polynomial;
+pub mod pool;
 pub mod process;
 pub mod prune;
 pub mod repo;

@@ -1,0 +1,249 @@
+//! Step 1: copies what is used out of packs that will go. Nothing is removed; a stop leaves duplicates.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+
+use super::make::{Plan, Stage};
+use super::plan::Action;
+use crate::blob::{Codec, Sealed};
+use crate::error::{Code, Error, Result};
+use crate::id::{BlobKind, FileKind, FileName, Id};
+use crate::index::{Entry, Index};
+use crate::job::Control;
+use crate::packer::BlobWriter;
+use crate::pool;
+use crate::repo::Repository;
+
+/// Neighbouring blobs are read at once if no more than this lies between them …
+const GAP: u32 = 256 << 10;
+/// … and the whole is not longer than this.
+const PART: u32 = 16 << 20;
+
+/// What repacking has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RepackReport {
+    /// Packs whose used blobs were copied.
+    pub packs: u64,
+    /// Blobs copied.
+    pub blobs: u64,
+    /// Packs written.
+    pub packs_written: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Index files written.
+    pub indexes_written: u64,
+}
+
+/// What is copied out of one pack, by offset.
+struct Source {
+    pack: Id,
+    blobs: Vec<Entry>,
+}
+
+impl Plan {
+    /// Copies the chosen blobs of repacked packs into new packs and saves the index files that name these.
+    pub fn repack(
+        &mut self,
+        repo: &Arc<Repository>,
+        control: &Arc<Control>,
+        threads: usize,
+    ) -> Result<RepackReport> {
+        self.begin(Stage::Planned)?;
+        let threads = pool::threads(threads);
+        let sources = self.sources();
+        let wanted = self.decisions.copy.count();
+        control.counters.phase.store(3, Relaxed);
+        control
+            .counters
+            .total_items
+            .fetch_add(sources.len() as u64, Relaxed);
+        if wanted == 0 {
+            self.stage = Stage::Repacked;
+            return Ok(RepackReport::default());
+        }
+        let nothing_known = Arc::new(Index::default());
+        let writer = BlobWriter::new(
+            Arc::clone(repo),
+            nothing_known,
+            Arc::clone(control),
+            threads,
+            false,
+        )?;
+        let copying = Copier {
+            repo,
+            index: &self.index,
+            writer: &writer,
+            control,
+            recompress_data: self.options.repack_uncompressed,
+        };
+        pool::each(
+            &sources,
+            threads,
+            control,
+            || Ok(repo.codec()),
+            |codec, source| copying.copy_pack(codec, source),
+        )?;
+        let written = writer.finish()?;
+        let copied = written.data_blobs + written.tree_blobs;
+        if copied != wanted {
+            let text = format!("{copied} of {wanted} blobs were copied");
+            return Err(Error::internal(text));
+        }
+        self.stage = Stage::Repacked;
+        Ok(RepackReport {
+            packs: sources.len() as u64,
+            blobs: copied,
+            packs_written: written.packs,
+            bytes_written: written.packed_bytes,
+            indexes_written: written.indexes,
+        })
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        let mut by_pack: HashMap<Id, Vec<Entry>> = self
+            .packs_to(Action::Repack)
+            .map(|(_, id)| (id, Vec::new()))
+            .collect();
+        for slot in (0..self.index.len()).filter(|&slot| self.decisions.copy.get(slot)) {
+            let entry = self.index.entry(slot);
+            by_pack.entry(entry.location.pack).or_default().push(entry);
+        }
+        let mut sources: Vec<Source> = by_pack
+            .into_iter()
+            .map(|(pack, mut blobs)| {
+                blobs.sort_unstable_by_key(|blob| blob.location.offset);
+                Source { pack, blobs }
+            })
+            .collect();
+        sources.sort_unstable_by_key(|source| source.pack);
+        sources
+    }
+}
+
+struct Copier<'a> {
+    repo: &'a Arc<Repository>,
+    index: &'a Index,
+    writer: &'a BlobWriter,
+    control: &'a Control,
+    recompress_data: bool,
+}
+
+impl Copier<'_> {
+    fn copy_pack(&self, codec: &mut Codec, source: &Source) -> Result<()> {
+        let mut rest = source.blobs.as_slice();
+        while !rest.is_empty() {
+            self.control.check()?;
+            let (part, tail) = rest.split_at(part_length(rest));
+            self.copy_part(codec, source.pack, part)?;
+            rest = tail;
+        }
+        self.control.counters.items_done.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Copies blobs that lie near each other with one read.
+    fn copy_part(&self, codec: &mut Codec, pack: Id, part: &[Entry]) -> Result<()> {
+        let start = part[0].location.offset;
+        let end = part.iter().map(end_of).max().unwrap_or(start);
+        let name = FileName::new(FileKind::Pack, pack);
+        let length = (end - start) as usize;
+        let bytes = match self.repo.store().get_range(name, u64::from(start), length) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                self.note(name, error)?;
+                None
+            }
+        };
+        for blob in part {
+            self.control.check()?;
+            let from = (blob.location.offset - start) as usize;
+            let sealed = bytes
+                .as_ref()
+                .map(|bytes| &bytes[from..from + blob.location.length as usize]);
+            self.copy_blob(codec, name, blob, sealed)?;
+        }
+        self.control
+            .counters
+            .bytes_done
+            .fetch_add(length as u64, Relaxed);
+        Ok(())
+    }
+
+    /// Copies one blob: as it is if it opens and hashes right, else from another copy of it.
+    fn copy_blob(
+        &self,
+        codec: &mut Codec,
+        pack: FileName,
+        blob: &Entry,
+        sealed: Option<&[u8]>,
+    ) -> Result<()> {
+        let opened = sealed.map(|sealed| {
+            codec
+                .open(&blob.id, sealed, blob.location.uncompressed)
+                .map(|plain| (plain, sealed))
+        });
+        let (plain, sealed) = match opened {
+            Some(Ok((plain, sealed))) if !self.must_recompress(blob) => {
+                let sealed = Sealed {
+                    bytes: sealed.to_vec(),
+                    uncompressed: blob.location.uncompressed,
+                };
+                (plain, sealed)
+            }
+            Some(Ok((plain, _))) => {
+                let sealed = codec.seal(blob.kind, &blob.id, &plain)?;
+                (plain, sealed)
+            }
+            failed => {
+                if let Some(Err(error)) = failed {
+                    self.note(pack, error)?;
+                }
+                let plain = self
+                    .repo
+                    .load_blob(codec, self.index, blob.kind, &blob.id)?;
+                let sealed = codec.seal(blob.kind, &blob.id, &plain)?;
+                (plain, sealed)
+            }
+        };
+        let length = plain.len() as u64;
+        self.writer.put(blob.kind, blob.id, length, &sealed)?;
+        Ok(())
+    }
+
+    fn must_recompress(&self, blob: &Entry) -> bool {
+        self.repo.version() >= 2
+            && blob.location.uncompressed == 0
+            && (blob.kind == BlobKind::Tree || self.recompress_data)
+    }
+
+    /// A copy could not be read: the user is told; whether there is another one will be seen.
+    fn note(&self, pack: FileName, error: Error) -> Result<()> {
+        if error.code() == Code::Cancelled {
+            return Err(error);
+        }
+        let error = Error::new(error.code(), pack.to_string(), error.to_string());
+        self.control.item_error(pack.to_string(), "repack", error);
+        Ok(())
+    }
+}
+
+fn end_of(blob: &Entry) -> u32 {
+    blob.location.offset.saturating_add(blob.location.length)
+}
+
+/// How many of the next blobs (at least one) are read together.
+fn part_length(blobs: &[Entry]) -> usize {
+    let start = blobs[0].location.offset;
+    let mut end = end_of(&blobs[0]);
+    for (n, blob) in blobs.iter().enumerate().skip(1) {
+        let far = blob.location.offset.saturating_sub(end) > GAP;
+        if far || end_of(blob) - start > PART {
+            return n;
+        }
+        end = end.max(end_of(blob));
+    }
+    blobs.len()
+}
