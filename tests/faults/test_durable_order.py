@@ -25,11 +25,11 @@ pytestmark = pytest.mark.skipif(
 
 
 def traced(command: list[str | Path], place: Path) -> list[str]:
-    """The calls that touch ``place``, each as ``name path [path]``; temporary names become ``NAME~``."""
+    """The calls that touch ``place``, each as ``name path [path]``."""
     log = place.parent / "strace.log"
     subprocess.run(["strace", "-f", "-y", "-s", "300", "-e", f"trace={CALLS}", "-o", log, *command], check=True)
     calls = []
-    for line in log.read_text().splitlines():
+    for line in whole_lines(log.read_text()):
         call = re.match(r"\d+\s+(\w+)\((.*)\)\s+= (-?\d+)", line)
         if call is None or str(place) not in call[2] or int(call[3]) < 0:
             continue
@@ -41,22 +41,40 @@ def traced(command: list[str | Path], place: Path) -> list[str]:
     return calls
 
 
+def whole_lines(log: str) -> list[str]:
+    """A call that another thread's line interrupted is put together where it ended."""
+    lines, begun = [], {}
+    for line in log.splitlines():
+        thread, text = line.split(maxsplit=1)
+        if text.endswith(" <unfinished ...>"):
+            begun[thread] = text.removesuffix(" <unfinished ...>")
+        elif resumed := re.match(r"<\.\.\. \w+ resumed>(.*)", text):
+            lines.append(f"{thread} {begun.pop(thread)}{resumed[1]}")
+        else:
+            lines.append(line)
+    return lines
+
+
 def paths(arguments: str, place: Path, *, named: bool) -> list[str]:
     """The paths below ``place`` in a call's arguments: of a descriptor, or (``named``) of descriptors with names."""
     found = []
     for folder, name in re.findall(r'(?:\d+|AT_FDCWD)<([^>]*)>(?:, "([^"]*)")?', arguments):
-        whole = re.sub(r"-tmp-[0-9a-f]{16}$", "~", f"{folder}/{name}" if name and named else folder)
-        whole = re.sub(r"-tmp-[0-9a-f]{16}$", "~", whole)
+        whole = f"{folder}/{name}" if name and named else folder
         if whole.startswith(str(place)):
             found.append(os.path.relpath(whole, place))
     return found
+
+
+def without_random(calls: list[str]) -> list[str]:
+    """Temporary names become ``NAME~``."""
+    return [re.sub(r"-tmp-[0-9a-f]{16}", "~", call) for call in calls]
 
 
 def test_a_file_of_ours_is_replaced_durably(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     script = "import sys; from obhut import _core; _core.durable_write(sys.argv[1].encode(), b'x', 0o600)"
-    calls = traced([sys.executable, "-c", script, place / "file"], place)
+    calls = without_random(traced([sys.executable, "-c", script, place / "file"], place))
     assert calls == [
         "openat file~",
         "write file~",
@@ -79,17 +97,15 @@ def test_repository_files_have_their_names_only_when_they_are_on_the_disk(tmp_pa
     without_write = 0
     for number in named:
         temporary, name = calls[number].split()[1:]
-        assert temporary == name + "~"
-        before = [call for call in calls[:number] if temporary in call.split()]
-        last_time = max(n for n, call in enumerate(before) if call.startswith("openat"))
-        steps = [call.split()[0] for call in before[last_time:]]
+        assert re.fullmatch(re.escape(name) + r"-tmp-[0-9a-f]{16}", temporary)
+        steps = [call.split()[0] for call in calls[:number] if temporary in call.split()]
         without_write += "write" not in steps
         assert [step for step in steps if step != "write"] == ["openat", "fchmod", "fsync"]
         assert "write" not in steps or steps.index("write") == 1
         assert f"fsync {os.path.dirname(name) or '.'}" in calls[number + 1 :]
     assert without_write == 2, "two files of the suite are empty"
     assert not any(call.split()[0] in {"rename", "renameat", "fdatasync"} for call in calls)
-    gone = [call.split()[1] for call in calls if call.startswith("unlinkat") and not call.endswith("~")]
+    gone = [call.split()[1] for call in calls if call.startswith("unlinkat") and "-tmp-" not in call]
     assert any(name.startswith("index/") for name in gone)
     for name in gone:
         after = calls[calls.index(f"unlinkat {name}") + 1 :]
@@ -108,7 +124,7 @@ def test_each_durable_operation_keeps_its_order(tmp_path: Path) -> None:
     place.mkdir()
     (place / "replaced").write_bytes(b"old")
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-    calls = traced([target / "debug/examples/durable_trace", place], place)
+    calls = without_random(traced([target / "debug/examples/durable_trace", place], place))
     assert calls == [
         *("openat new~", "write new~", "fchmod new~", "fsync new~", "renameat2 new~ new", "fsync ."),
         *("openat replaced~", "write replaced~", "fchmod replaced~", "fsync replaced~"),
