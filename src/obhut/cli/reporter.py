@@ -101,6 +101,8 @@ class Front:
         self.listing = listing
         #: How errors are put in JSON: ``item`` (backup, restore) or ``message`` (check).
         self.plain_errors = False
+        #: Keep rendered lines of the core to itself.
+        self.drop_output = False
         #: Show no totals, percentage and time left (``--no-scan``).
         self.hide_totals = False
         self._meter: Meter | None = None
@@ -136,6 +138,8 @@ class Front:
 
     def output(self, data: bytes) -> None:
         """Rendered lines of the core."""
+        if self.drop_output:
+            return
         (self.console.out_bytes if self.listing else self.console.tell_bytes)(data)
 
     def item_error(self, item: bytes, during: str, error: ObhutError) -> None:

@@ -33,11 +33,10 @@ def _subset(text: str) -> str:
 @click.option(
     "--read-data-subset",
     type=Parsed("subset", _subset),
-    default="",
     help="A part of it: n/t, a share (5%), a size (10G).",
 )
 @click.option("--with-cache", is_flag=True, help="Trust the local cache (default: read everything from the storage).")
-def check(front: Front, read_data: bool, read_data_subset: str, with_cache: bool) -> int:
+def check(front: Front, read_data: bool, read_data_subset: str | None, with_cache: bool) -> int:
     """Check the repository for errors.
 
     Without options: indexes, sizes of packs, snapshots and trees. Exit code 1 if something is wrong.
@@ -53,10 +52,13 @@ def check(front: Front, read_data: bool, read_data_subset: str, with_cache: bool
         raise click.UsageError("use only one of --read-data and --read-data-subset")
     reporter = front.reporter
     reporter.plain_errors = True
+    reporter.drop_output = front.json  # hints are for people
     access = front.access() if with_cache else replace(front.access(), cache_dir=None)
     repository = open_repository(access, front.environ, front.reporter)
     with locked(repository, access, reporter, exclusive=True, wanted=not front.common.no_lock):
-        result = examine(repository, reporter, read_data=read_data, subset=read_data_subset, threads=front.threads)
+        result = examine(
+            repository, reporter, read_data=read_data, subset=read_data_subset or "", threads=front.threads
+        )
     if front.json:
         reporter.line(shown_check(result))
     elif not result["num_errors"]:
