@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from obhut.backup.place import local_path
 from obhut.backup.sources import SourceLists, absolute, divide_existing, pattern_lines, raw_names, shown
 from obhut.errors import ObhutError
 
@@ -72,14 +71,3 @@ def test_shown_cannot_steer_a_terminal(name: bytes) -> None:
 def test_shown() -> None:
     assert shown("ä b".encode()) == "ä b"
     assert shown(b"a\x1b[2J\xff\n") == "a\\x1b[2J\\xff\\x0a"
-
-
-def test_locations() -> None:
-    assert local_path("/srv/r") == b"/srv/r"
-    assert local_path("local:r") == b"r"
-    assert local_path("a:b") == b"a:b"
-    for bad in ("", "local:", "s3:host/bucket", "rest:http://u:secret@h/", "sftp:u@h:/p", "a\0b"):
-        with pytest.raises(ObhutError) as refused:
-            local_path(bad)
-        assert refused.value.id == "location-invalid"
-        assert "secret" not in str(refused.value)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from obhut import _core, signals
 from obhut.backup import snapshot as model
-from obhut.backup.place import open_location
 from obhut.backup.user import username
 from obhut.errors import ObhutError, converted, core_error
 from obhut.job import Reporter, collect, watch
 from obhut.passwords import PROMPTS, Question
+from obhut.storage.urls import open_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,6 @@ from obhut import passwords, signals
 from obhut.backup.select import Filter
 from obhut.backup.session import Access, locked, open_repository
 from obhut.backup.sizes import parse_seconds
-from obhut.cli.clock import now_ns
 from obhut.cli.console import Console
 from obhut.cli.options import COMPRESSION
 from obhut.cli.reporter import Front as Reporter
@@ -22,6 +21,7 @@ from obhut.cli.variables import lookup, source_of
 from obhut.config import cache_base, load
 from obhut.errors import ObhutError
 from obhut.passwords import Question, Sources
+from obhut.world.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,10 +86,10 @@ class Front:
         self.common = common
         self.environ = dict(os.environ)
         self.console = Console()
+        self.clock = SystemClock().now_ns
         self.verbosity = 0 if common.quiet else min(1 + common.verbose, 3)
-        self.log = Log(common.log_file, now_ns) if common.log_file else None
+        self.log = Log(common.log_file, self.clock) if common.log_file else None
         self.reporter = Reporter(self.console, verbosity=self.verbosity, json=common.json, log=self.log)
-        self.clock = now_ns
         config = load(common.config, self.environ)
         self.profile: Profile | None = config.profile(common.profile or lookup(self.environ, "PROFILE"))
 

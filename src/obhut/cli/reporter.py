@@ -103,8 +103,6 @@ class Front:
         self.plain_errors = False
         #: Keep rendered lines of the core to itself.
         self.drop_output = False
-        #: Show no totals, percentage and time left (``--no-scan``).
-        self.hide_totals = False
         self._meter: Meter | None = None
         self._shown = 0.0
         self._period = _JSON_PERIOD if json else _TERMINAL_PERIOD
@@ -174,8 +172,6 @@ class Front:
         if now - self._shown < self._period:
             return
         self._shown = now
-        if self.hide_totals:
-            counters = counters | {"total_items": 0, "total_bytes": 0, "total_known": 0}
         rate = self._meter.rate(counters["bytes_done"])
         if self.json:
             line = json_status(title, counters, self._meter.elapsed, rate, current)

@@ -87,6 +87,7 @@ def run_options(front: Front, values: dict[str, Any]) -> Options:
         ignore_inode=_flag(front, values["ignore_inode"], "IGNORE_INODE"),
         with_atime=values["with_atime"],
         dry_run=values["dry_run"],
+        scan=not values["no_scan"],
         skip_if_unchanged=values["skip_if_unchanged"],
         threads=values["read_concurrency"] or front.threads or (int(concurrency) if concurrency.isdigit() else 0),
         cache_dir=front.cache_dir(),

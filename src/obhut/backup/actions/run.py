@@ -10,7 +10,7 @@ import os
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from obhut import __version__, signals
 from obhut.backup import select
@@ -57,6 +57,8 @@ class Options:
     dry_run: bool = False
     skip_if_unchanged: bool = False
     threads: int = 0
+    #: Estimate the whole beside the backup.
+    scan: bool = True
     #: Base of the directory cache; ``None`` = off.
     cache_dir: bytes | None = None
     #: Back up standard input (or a command's output) as this file.
@@ -108,14 +110,29 @@ def run(repository: _core.Repository, options: Options, reporter: Reporter, cloc
         result = _stream(repository, options, paths[0], counting)
     else:
         result = _files(repository, options, targets, parent, counting)
-    for name in result.get("missing_targets") or ():
-        counting.item_error(os.fsencode(str(name)), "archival", ObhutError("source-missing", str(name)))
+    _tell_notices(result, reporter)
     summary = Summary.from_result(result, start, Stamp.local(clock()))
     unchanged = options.skip_if_unchanged and parent is not None and parent.tree == result["tree"]
     saved = ""
     if not options.dry_run and not unchanged:
         saved = _save(repository, options, paths, time, parent, result, summary)
-    return Result(summary, saved, parent, incomplete=counting.errors > 0)
+    return Result(summary, saved, parent, incomplete=counting.errors > 0 or bool(result["missing_targets"]))
+
+
+#: What the core noticed that is no failure: the words, and from which level on they are told.
+_NOTICES: Final = {
+    "socket-skipped": ("sockets cannot be backed up", 2),
+    "tagfile-unusable": ("the tag file cannot be read, so its folder is not left out", 1),
+    "source-changed": ("changed while it was read", 1),
+    "repository-inside-source": ("the repository lies inside the source; exclude it, or it grows with every backup", 1),
+}
+
+
+def _tell_notices(result: dict[str, Any], reporter: Reporter) -> None:
+    for notice in result["notices"]:
+        words, level = _NOTICES.get(notice["code"], (notice["code"], 1))
+        if not reporter.json and reporter.verbosity >= level:
+            reporter.warn(f"notice: {notice['item']}: {words}")
 
 
 def _existing(names: tuple[bytes, ...], reporter: Any) -> list[bytes]:
@@ -173,6 +190,7 @@ def _files(
             json=reporter.json,
             cache_dir=None if options.dry_run else options.cache_dir,
             threads=options.threads,
+            scan=options.scan,
         )
     return watch(job, reporter, "backup")
 

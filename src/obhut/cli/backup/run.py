@@ -66,7 +66,6 @@ def run(front: Front, **values: Any) -> int:
 
     options = run_options(front, values)
     reporter = front.reporter
-    reporter.hide_totals = values["no_scan"]
     with front.repository(lock=not options.dry_run) as repository:
         result = back_up(repository, options, reporter, front.clock)
     if front.json:
