@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn does_every_task_once() {
         let sum = AtomicU64::new(0);
-        let work = |_: &mut (), task: usize| {
+        let work = |(): &mut (), task: usize| {
             sum.fetch_add(task as u64, Relaxed);
             Ok(())
         };

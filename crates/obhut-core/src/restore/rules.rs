@@ -131,6 +131,7 @@ pub fn seen(stat: &Stat) -> Seen {
 
 #[cfg(test)]
 mod tests {
+    use super::Existing::{Compare, Replace, Trust};
     use super::*;
 
     fn at(secs: i64) -> Timestamp {
@@ -182,7 +183,6 @@ mod tests {
             verify: false,
         };
         let decide = |rule, seen: Seen, wish: Wish| existing(rule, &seen, &wish);
-        use Existing::{Compare, Replace, Trust};
         assert_eq!(decide(Overwrite::IfChanged, seen, wish), Trust);
         assert_eq!(decide(Overwrite::Always, seen, wish), Compare);
         let verify = Wish {
