@@ -40,6 +40,8 @@ mod scan;
 mod select;
 mod stream;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod visit;
 
 pub use options::{BackupOptions, BackupSummary, Notice};

@@ -1,3 +1,6 @@
+// Tests make the files that they look at.
+#![allow(clippy::disallowed_methods)]
+
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
