@@ -1,25 +1,56 @@
 //! The long operations of `Repository`: each starts a job and gives its result as JSON.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use obhut_core::backup::{self, BackupOptions};
+use obhut_core::check::{self, CheckOptions};
 use obhut_core::error::Error;
 use obhut_core::id::{FileKind, Id};
 use obhut_core::job::Control;
+use obhut_core::ls::{self, Format, LsOptions};
 use obhut_core::pipe::Interruptible;
+use obhut_core::prune::{MaxUnused, Plan, PruneOptions};
 use obhut_core::repo::Repository as CoreRepository;
 use obhut_core::restore::{self, Overwrite, RestoreOptions};
 use pyo3::prelude::*;
 
-use crate::error::{convert, invalid};
+use crate::error::{convert, invalid, to_python};
 use crate::job::{Job, Outcome};
 use crate::repository::{Repository, id};
 use crate::store::path;
 
 type CoreResult<T> = obhut_core::error::Result<T>;
 
+/// A prune plan between its steps; a number names it in Python.
+#[derive(Default)]
+pub struct Plans {
+    next: AtomicU64,
+    kept: Mutex<std::collections::HashMap<u64, Arc<Mutex<Plan>>>>,
+}
+
+impl Plans {
+    fn keep(&self, plan: Plan) -> u64 {
+        let number = self.next.fetch_add(1, Relaxed) + 1;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(number, Arc::new(Mutex::new(plan)));
+        number
+    }
+
+    fn get(&self, number: u64) -> PyResult<Arc<Mutex<Plan>>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&number)
+            .cloned()
+            .ok_or_else(|| invalid("plan", "there is no such plan"))
+    }
+}
+
 fn optional_id(text: Option<String>) -> PyResult<Option<Id>> {
     text.map(|text| id(&text)).transpose()
+}
+
+fn ids(texts: &[String]) -> PyResult<Vec<Id>> {
+    texts.iter().map(|text| id(text)).collect()
 }
 
 fn plain(json: Vec<u8>) -> Outcome {
@@ -27,6 +58,24 @@ fn plain(json: Vec<u8>) -> Outcome {
 }
 
 impl Repository {
+    fn start_step(
+        &self,
+        name: &str,
+        plan: u64,
+        step: impl FnOnce(&mut Plan, &Arc<CoreRepository>, &Arc<Control>) -> CoreResult<Outcome>
+        + Send
+        + 'static,
+    ) -> PyResult<Job> {
+        let plan = self.plans.get(plan)?;
+        self.start(name, move |repo, control| {
+            step(
+                &mut plan.lock().unwrap_or_else(PoisonError::into_inner),
+                repo,
+                control,
+            )
+        })
+    }
+
     /// A job over a freshly loaded index. Snapshots are listed first (formats: restic 14).
     fn start_backup(
         &self,
@@ -180,4 +229,115 @@ impl Repository {
             Outcome::json(&restore::run(repo, &index, &options, control)?)
         })
     }
+
+    #[pyo3(signature = (tree, *, paths, recursive, format, human))]
+    fn ls(
+        &self,
+        tree: &str,
+        paths: Vec<Vec<u8>>,
+        recursive: bool,
+        format: &str,
+        human: bool,
+    ) -> PyResult<Job> {
+        let options = LsOptions {
+            tree: id(tree)?,
+            paths,
+            recursive,
+            format: convert(format.parse::<Format>())?,
+            human,
+        };
+        let threads = self.threads;
+        self.start("ls", move |repo, control| {
+            let index = repo.load_index(control, threads)?;
+            Outcome::json(&ls::run(repo, &index, &options, control)?)
+        })
+    }
+
+    #[pyo3(signature = (*, read_data, subset, threads))]
+    fn check(&self, read_data: bool, subset: &str, threads: usize) -> PyResult<Job> {
+        let read = match (read_data, subset) {
+            (_, text) if !text.is_empty() => Some(convert(check::Subset::parse(text))?),
+            (true, _) => Some(check::Subset::All),
+            (false, _) => None,
+        };
+        let options = CheckOptions {
+            read,
+            threads: if threads == 0 { self.threads } else { threads },
+        };
+        self.start("check", move |repo, control| {
+            Outcome::json(&check::check(repo, &options, control)?)
+        })
+    }
+
+    #[pyo3(signature = (*, max_unused, max_repack_bytes, repack_cacheable_only, repack_small, repack_smaller_than, repack_uncompressed, ignore_snapshots, threads))]
+    #[allow(clippy::too_many_arguments)]
+    fn plan_prune(
+        &self,
+        max_unused: &str,
+        max_repack_bytes: u64,
+        repack_cacheable_only: bool,
+        repack_small: bool,
+        repack_smaller_than: u64,
+        repack_uncompressed: bool,
+        ignore_snapshots: Vec<String>,
+        threads: usize,
+    ) -> PyResult<Job> {
+        let options = PruneOptions {
+            max_unused: convert(MaxUnused::parse(max_unused))?,
+            max_repack_bytes,
+            repack_cacheable_only,
+            repack_small,
+            repack_smaller_than,
+            repack_uncompressed,
+        };
+        let ignored = ids(&ignore_snapshots)?;
+        let threads = if threads == 0 { self.threads } else { threads };
+        let plans = Arc::clone(&self.plans);
+        self.start("plan prune", move |repo, control| {
+            let plan = Plan::make(repo, &options, &ignored, false, control, threads)?;
+            let (summary, table) = (plan.summary(), plan.summary().stats.table());
+            let mut json = serde_json::to_value(summary).map_err(internal)?;
+            json["table"] = table.into();
+            json["plan"] = plans.keep(plan).into();
+            Outcome::json(&json)
+        })
+    }
+
+    #[pyo3(signature = (plan, *, threads))]
+    fn repack(&self, plan: u64, threads: usize) -> PyResult<Job> {
+        let threads = if threads == 0 { self.threads } else { threads };
+        self.start_step("repack", plan, move |plan, repo, control| {
+            Outcome::json(&plan.repack(repo, control, threads)?)
+        })
+    }
+
+    #[pyo3(signature = (plan, *, threads))]
+    fn swap_index(&self, plan: u64, threads: usize) -> PyResult<Job> {
+        let threads = if threads == 0 { self.threads } else { threads };
+        self.start_step("swap index", plan, move |plan, repo, control| {
+            Outcome::json(&plan.swap_index(repo, control, threads)?)
+        })
+    }
+
+    fn delete_packs(&self, plan: u64) -> PyResult<Job> {
+        let threads = self.threads;
+        self.start_step("delete packs", plan, move |plan, repo, control| {
+            Outcome::json(&plan.delete_packs(repo, control, threads)?)
+        })
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn internal(error: serde_json::Error) -> Error {
+    Error::internal(error.to_string())
+}
+
+/// The prune plan's reference input and output as JSON, for the Python model in the tests.
+#[pyfunction]
+pub fn prune_plan_model<'py>(
+    py: Python<'py>,
+    input: &[u8],
+) -> PyResult<Bound<'py, pyo3::types::PyBytes>> {
+    let output = obhut_core::prune::plan::from_json(input).map_err(|error| to_python(&error))?;
+    Ok(pyo3::types::PyBytes::new(py, &output))
 }

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{convert, invalid, to_python};
 use crate::job::{Job, Outcome};
+use crate::operations::Plans;
 use crate::store::Store;
 
 /// An opened repository; holds the master key, which never leaves the core.
@@ -27,6 +28,7 @@ pub struct Repository {
     pub(crate) threads: usize,
     /// The folder of a local store.
     pub(crate) folder: Option<Vec<u8>>,
+    pub(crate) plans: Arc<Plans>,
 }
 
 /// A held lock; refreshed by the core; released by `release` or when the object dies.
@@ -138,6 +140,7 @@ impl Repository {
             inner: Arc::new(convert(opened)?),
             threads: thread_count(0),
             folder: store.folder.clone(),
+            plans: Arc::default(),
         })
     }
 
@@ -170,6 +173,7 @@ impl Repository {
             inner: Arc::new(convert(opened)?),
             threads: thread_count(threads),
             folder: store.folder.clone(),
+            plans: Arc::default(),
         })
     }
 
