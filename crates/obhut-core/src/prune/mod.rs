@@ -13,8 +13,10 @@ pub mod options;
 pub mod plan;
 mod repack;
 mod rewrite;
+mod select;
 pub mod stats;
 mod swap;
+mod tally;
 
 #[cfg(test)]
 mod plan_tests;
