@@ -2,6 +2,8 @@
 //! same code. Each takes any bytes and panics if a parser does, or if what it accepted is inconsistent.
 //! Not part of the program's interface.
 
+pub mod trees;
+
 use crate::chunker::{ChunkReader, Chunker, MIN};
 use crate::crypto::{Key, KeyParts};
 use crate::error::Result;
@@ -22,6 +24,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("index", index_file),
     ("key", key),
     ("pack_header", pack_header),
+    ("snapshot", trees::snapshot),
+    ("tree", trees::tree),
 ];
 
 /// Randomness that repeats: findings must too.
