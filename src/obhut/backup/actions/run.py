@@ -206,12 +206,21 @@ def _stream(repository: _core.Repository, options: Options, name: bytes, reporte
     with _child(options.command) as child:
         if child.stdout is None:
             raise AssertionError
-        result = _stream_of(repository, options, child.stdout.fileno(), name, reporter)
-        code = _ended(child)
+        try:
+            result = _stream_of(repository, options, child.stdout.fileno(), name, reporter)
+        except ObhutError as error:
+            if error.id == "nothing-saved":
+                _refuse_failure(child, options)  # why nothing came is more telling
+            raise
+        _refuse_failure(child, options)
+    return result
+
+
+def _refuse_failure(child: subprocess.Popen[bytes], options: Options) -> None:
+    code = _ended(child)
     if code != 0:
         detail = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
         raise ObhutError("command-failed", shown(options.command[0]), detail)
-    return result
 
 
 def _stream_of(repository: _core.Repository, options: Options, fd: int, name: bytes, reporter: Any) -> dict[str, Any]:
