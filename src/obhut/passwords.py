@@ -30,7 +30,7 @@ PROMPTS: Final = 3
 
 #: What no child process may see: passwords and storage credentials.
 SECRETS: Final = frozenset(
-    {f"{tool}_{name}{suffix}" for tool in ("OBHUT", "RESTIC") for name in ("PASSWORD", "FROM_PASSWORD", "NEW_PASSWORD",
+    {f"{tool}_{name}{suffix}" for tool in ("OBHUT", "RESTIC", "RUSTIC") for name in ("PASSWORD", "FROM_PASSWORD", "NEW_PASSWORD",
      "REST_PASSWORD") for suffix in ("", "_FILE", "_COMMAND")}
     | {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "B2_ACCOUNT_KEY", "AZURE_ACCOUNT_KEY", "AZURE_ACCOUNT_SAS",
        "OS_PASSWORD", "OS_AUTH_TOKEN", "OS_APPLICATION_CREDENTIAL_SECRET", "ST_KEY", "RCLONE_CONFIG_PASS"}

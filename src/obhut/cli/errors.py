@@ -8,13 +8,13 @@ import click
 @click.command()
 @click.argument("ident", metavar="[ID]", required=False)
 def errors(ident: str | None) -> None:
-    r"""Explain an error id, or list all ids.
+    """Explain an error id, or list all ids.
 
     \b
     Examples:
       obhut errors repository-locked
       obhut errors
-    """
+    """  # noqa: D301  (click's mark for a block that keeps its lines)
     from obhut.catalogue import CATALOGUE
     from obhut.cli.console import Console, safe
 

@@ -139,9 +139,11 @@ def common(function: F) -> Callable[..., Any]:
         from obhut.cli.front import Common, Front
 
         # What stands before the command counts unless the command says otherwise.
-        before = click.get_current_context().find_root().params
-        for name in ("profile", "config"):
-            values[name] = values[name] or before.get(name)
+        outer = click.get_current_context().parent
+        while outer is not None:
+            for name in COMMON:
+                values[name] = values[name] or outer.params.get(name, values[name])
+            outer = outer.parent
         chosen = Common(**{name: values.pop(name) for name in COMMON})
         return function(Front(chosen), **values)
 
@@ -149,6 +151,15 @@ def common(function: F) -> Callable[..., Any]:
     for option in reversed((*_REPOSITORY, *_OUTPUT)):
         result = option(result)
     return result
+
+
+def common_before(function: F) -> F:
+    """Accepts the same options on a group, before the command's name; its help does not repeat them."""
+    result: Any = common(lambda: None)
+    for option in result.__click_params__:
+        option.hidden = True
+    function.__click_params__ = result.__click_params__  # type: ignore[attr-defined]
+    return function
 
 
 def snapshot_filter(function: F) -> F:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from obhut.cli.lazy import LazyGroup
+from obhut.cli.options import common_before
 
 _HERE = "obhut.cli.backup"
 VERBS = {
@@ -24,8 +27,9 @@ VERBS = {
 
 
 @click.command(cls=LazyGroup, lazy=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
-def backup() -> None:
-    r"""Back up into a restic-format repository, and get everything back.
+@common_before
+def backup(**_: Any) -> None:
+    """Back up into a restic-format repository, and get everything back.
 
     \b
     A first backup:
@@ -35,4 +39,4 @@ def backup() -> None:
       obhut backup restore latest -r /mnt/disk/repo --target /tmp/back
 
     restic and rustic read and write the same repositories.
-    """
+    """  # noqa: D301  (click's mark for a block that keeps its lines)

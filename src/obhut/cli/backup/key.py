@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from obhut.cli.lazy import ExamplesCommand
-from obhut.cli.options import common
+from obhut.cli.options import common, common_before
 
 if TYPE_CHECKING:
     from obhut.cli.front import Front
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def key() -> None:
+@common_before
+def key(**_: Any) -> None:
     """List, add, remove and change passwords.
 
     Every password has a key of its own; all open the same repository.
