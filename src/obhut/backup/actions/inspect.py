@@ -43,12 +43,9 @@ def ls(
     """Lists the files of a snapshot."""
     snapshot, subpath = select.find(load_snapshots(repository, reporter, strict=False), name, wanted)
     found(snapshot)
-    inside = os.fsencode(subpath).strip(b"/")
-    below = [b"/" + inside + (path if path != b"/" else b"") for path in paths] if inside else list(paths)
-    if inside and not paths:
-        below = [b"/" + inside]
+    tree = subtree(repository, snapshot.tree, subpath)
     with converted():
-        job = repository.ls(snapshot.tree, paths=below, recursive=recursive, format=form, human=human)
+        job = repository.ls(tree, paths=list(paths), recursive=recursive, format=form, human=human)
     watch(job, reporter)
 
 
@@ -150,20 +147,23 @@ def cat(repository: _core.Repository, what: str, name: str, reporter: Reporter) 
 
 
 def _tree(repository: _core.Repository, name: str, reporter: Reporter) -> bytes:
-    """The tree of ``SNAPSHOT:PATH``: walks down from the root, a tree at a time."""
+    """The tree of ``SNAPSHOT:PATH``."""
     snapshot, path = select.find(load_snapshots(repository, reporter, strict=False), name, Filter())
-    tree = snapshot.tree
     with converted():
-        data = repository.cat("tree", tree)
+        return repository.cat("tree", subtree(repository, snapshot.tree, path))
+
+
+def subtree(repository: _core.Repository, tree: str, path: str) -> str:
+    """The tree of a folder in a tree: walks down, a folder at a time."""
     for part in filter(None, os.fsencode(path).split(b"/")):
-        value = gojson.loads(data)
+        with converted():
+            value = gojson.loads(repository.cat("tree", tree))
         nodes = value.get("nodes", []) if isinstance(value, dict) else []
         entry = next((node for node in nodes if _unquoted(node.get("name", "")) == part), None)
         if entry is None or not is_id(entry.get("subtree")):
             raise ObhutError("path-missing", path)
-        with converted():
-            data = repository.cat("tree", entry["subtree"])
-    return data
+        tree = entry["subtree"]
+    return tree
 
 
 _ESCAPE: Final = re.compile(rb"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))", re.DOTALL)
