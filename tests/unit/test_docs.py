@@ -36,13 +36,13 @@ def commands(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[t
 
 
 ALL = list(commands(root, ("obhut",)))
+LEAVES = [(words, command) for words, command in ALL if not isinstance(command, click.Group)]
 
 
-@pytest.mark.parametrize(("words", "command"), ALL, ids=[" ".join(words) for words, _ in ALL])
+@pytest.mark.parametrize(("words", "command"), LEAVES, ids=[" ".join(words) for words, _ in LEAVES])
 def test_every_command_and_option_is_documented(words: tuple[str, ...], command: click.Command) -> None:
     text = page("commands")
-    if not isinstance(command, click.Group):
-        assert re.search(rf"^#+ {' '.join(words)}$", text, re.MULTILINE), f"{words} not in docs/reference/commands.md"
+    assert re.search(rf"^#+ {' '.join(words)}$", text, re.MULTILINE), f"{words} not in docs/reference/commands.md"
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
             names = [*parameter.opts, *parameter.secondary_opts]
@@ -77,7 +77,7 @@ def test_every_exit_code_of_the_catalogue_has_a_name() -> None:
 def test_every_setting_is_documented(model: type[Profile | Keep]) -> None:
     text = page("settings")
     for name, field in model.model_fields.items():
-        assert re.search(rf"[`.]{re.escape(field.alias or name)}`", text), (
+        assert re.search(rf"[`.]{re.escape(field.alias or name)}[`.]", text), (
             f"{field.alias or name} is not in docs/reference/settings.md"
         )
 
