@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytest.register_assert_rewrite("tools", "trees", "deviations", "peers")
+
 settings.register_profile("dev", max_examples=30, deadline=None)
 settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)
 settings.register_profile(

@@ -162,7 +162,8 @@ class Obhut(Tool):
         return [obhut_program(), "backup"]
 
     def __call__(self, *words: str | Path, expect: int | set[int] | None = 0, **more: Any) -> Ran:
-        return super().__call__(words[0], "-r", self.repository, *words[1:], expect=expect, **more)
+        verb = 2 if words[0] == "key" else 1
+        return super().__call__(*words[:verb], "-r", self.repository, *words[verb:], expect=expect, **more)
 
     def backup(self, *paths: Path) -> None:
         self("run", *paths)
@@ -174,7 +175,7 @@ class Obhut(Tool):
 TOOLS: dict[str, type[Tool]] = {tool.name: tool for tool in (Obhut, Restic, OldRestic, Rustic)}
 
 
-def differences(left: Path, right: Path, *, exclude: tuple[str, ...] = ()) -> str:
+def differences(left: Path, right: Path) -> str:
     """What rsync would have to change to make ``right`` equal to ``left``: nothing, if they are equal.
 
     Compares content by checksum, owners, modes, times to the nanosecond, links, devices, ACLs and attributes.
@@ -187,7 +188,6 @@ def differences(left: Path, right: Path, *, exclude: tuple[str, ...] = ()) -> st
             "--delete",
             "--itemize-changes",
             "--modify-window=-1",
-            *(f"--exclude={pattern}" for pattern in exclude),
             f"{left}/",
             f"{right}/",
         ],
@@ -196,10 +196,16 @@ def differences(left: Path, right: Path, *, exclude: tuple[str, ...] = ()) -> st
     return ran.out.decode("utf-8", "backslashreplace")
 
 
-def same(left: Path, right: Path, *, exclude: tuple[str, ...] = ()) -> None:
+def same(left: Path, right: Path) -> None:
     """Asserts that two folders are equal, in both directions."""
-    assert differences(left, right, exclude=exclude) == ""
-    assert differences(right, left, exclude=exclude) == ""
+    assert differences(left, right) == ""
+    assert differences(right, left) == ""
+
+
+def same_below(left: Path, right: Path) -> None:
+    """The same without the two folders' own times and modes: ``restore SNAPSHOT:PATH`` gives contents, as restic does."""
+    for lines in (differences(left, right), differences(right, left)):
+        assert [line for line in lines.splitlines() if not line.endswith(" ./")] == []
 
 
 def packs(repository: Path) -> dict[str, int]:

@@ -7,13 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import trees
-from tools import PASSWORD, Obhut, obhut_program, remains_below, run, same
+from tools import PASSWORD, Obhut, obhut_program, remains_below, run, same, same_below
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The superuser without the right to pass by permissions: for "unreadable" as root.
@@ -59,7 +58,7 @@ def test_quickstart_works_and_works_again(source: Path, tmp_path: Path) -> None:
         ran = run([sys.executable, ROOT / "scripts" / "quickstart.py", source, "--place", tmp_path / "quick"])
         assert "came back equal" in ran.text
         assert "Three commands" in ran.text
-        same(source, tmp_path / "quick" / str(number) / "restored")
+        same_below(source, tmp_path / "quick" / str(number) / "restored")
         assert (tmp_path / "quick" / str(number) / "password").stat().st_mode & 0o777 == 0o600
 
 
@@ -86,12 +85,13 @@ def test_quickstart_fails_if_something_differs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["backup", "--help"]])
 def test_help_and_version_are_quick(words: list[str]) -> None:
     def once() -> float:
-        began = time.perf_counter()
+        """Processor seconds: what others do on the machine does not count."""
+        before = os.times()
         run([obhut_program(), *words])
-        return time.perf_counter() - began
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
-    # The limit is 150 ms on a machine that does nothing else; tests share theirs, so the best of many counts.
-    assert min(once() for _ in range(10)) < 0.3
+    assert min(once() for _ in range(8)) < 0.2
 
 
 def test_version_names_the_program() -> None:
@@ -111,7 +111,7 @@ def test_backup_and_restore(ours: Obhut, source: Path, tmp_path: Path) -> None:
     ours.restore(tmp_path / "out")
     same(source, remains_below(tmp_path / "out", source))
     ours("restore", f"latest:{source}/letters", "--target", tmp_path / "letters")
-    same(source / "letters", tmp_path / "letters")
+    same_below(source / "letters", tmp_path / "letters")
 
 
 @pytest.mark.slow
@@ -221,11 +221,11 @@ def test_streams(ours: Obhut, tmp_path: Path) -> None:
 
 
 def test_skip_if_unchanged(ours: Obhut, source: Path) -> None:
-    ours("run", "--skip-if-unchanged", source)
-    ours("run", "--skip-if-unchanged", source)
+    for _ in range(2):
+        ours("run", "--skip-if-unchanged", ".", cwd=source)
     assert len(ours.snapshots()) == 1
     (source / "new").write_text("x")
-    ours("run", "--skip-if-unchanged", source)
+    ours("run", "--skip-if-unchanged", ".", cwd=source)
     assert len(ours.snapshots()) == 2
 
 
@@ -256,7 +256,7 @@ def test_restore_in_place(ours: Obhut, source: Path, tmp_path: Path) -> None:
     ours("restore", where, "--target", target, "--overwrite", "if-changed", "--delete", "--dry-run")
     assert (target / "extra").exists()
     ours("restore", where, "--target", target, "--overwrite", "if-changed", "--delete")
-    same(source, target)
+    same_below(source, target)
 
 
 def test_restore_some(ours: Obhut, source: Path, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_forget_keeps_by_rule_and_prune_frees_space(ours: Obhut, source: Path, t
     assert sum(content(ours.repository).values()) < size / 2
     ours("check", "--read-data")
     ours("restore", f"latest:{source}", "--target", tmp_path / "out")
-    same(source, tmp_path / "out")
+    same_below(source, tmp_path / "out")
 
 
 def test_a_policy_that_removes_all_is_refused(ours: Obhut, source: Path) -> None:
@@ -325,7 +325,7 @@ def test_threads_one_works(ours: Obhut, source: Path, tmp_path: Path) -> None:
     ours("run", "--threads", "1", source)
     ours("check", "--read-data", "--threads", "1")
     ours("restore", f"latest:{source}", "--target", tmp_path / "out", "--threads", "1")
-    same(source, tmp_path / "out")
+    same_below(source, tmp_path / "out")
 
 
 def test_python_runs_the_module(source: Path) -> None:
