@@ -11,7 +11,7 @@
 //! - At most [`HANDLES`] directory handles stay open; others are opened again through their parents.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -266,9 +266,17 @@ impl Target {
             }
             Err(e) => return Err(e),
         };
-        let handle = self.open_directory(&above, &dir.name)?;
+        let handle = match self.open_directory(&above, &dir.name) {
+            Err(Errno::ACCESS) if !fresh && !self.privileged => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                let path = self.open_entry(&above, &dir.name, flags, Mode::empty())?;
+                open_up(&path)?;
+                self.open_directory(&above, &dir.name)?
+            }
+            other => other?,
+        };
         if !fresh && !self.privileged {
-            make_usable(&handle)?;
+            open_up(&handle)?;
         }
         let facts = facts_of(&handle, fresh)?;
         self.keep(dir, facts, handle);
@@ -355,12 +363,14 @@ pub fn error_at(location: &[u8], errno: Errno) -> Error {
     Error::os(gojson::display(location), errno)
 }
 
-/// A user who is not root can only work in directories that he may enter and write.
-fn make_usable(handle: &OwnedFd) -> Os<()> {
+/// A user who is not root can only work in directories that he may enter and write. Their own mode comes
+/// back when they are complete. (By the name in `/proc`: it serves handles on closed directories too.)
+fn open_up(handle: &OwnedFd) -> Os<()> {
     let stat = fs::fstat(handle)?;
     let wanted = stat.st_mode | 0o700;
     if wanted != stat.st_mode && stat.st_uid == rustix::process::geteuid().as_raw() {
-        fs::fchmod(handle, Mode::from_raw_mode(wanted & 0o7777))?;
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        fs::chmod(path.as_str(), Mode::from_raw_mode(wanted & 0o7777))?;
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ use crate::error::{Code, Error, Result};
 use crate::gojson;
 use crate::id::{BlobKind, Id};
 use crate::index::Index;
+use crate::ls;
 use crate::repo::Repository;
 use crate::tree::{self, Node, NodeType};
 
@@ -395,20 +396,12 @@ fn fingerprint(node: &Node) -> Id {
 
 /// The tree of the directory `path` below `root`; `path` as people give it after `SNAPSHOT:`.
 pub fn subtree(repo: &Repository, index: &Index, root: Id, path: &[u8]) -> Result<Id> {
-    let mut codec = repo.codec();
-    let mut at = root;
-    let missing = |detail| Error::new(Code::PathMissing, gojson::display(path), detail);
-    for name in path.split(|b| *b == b'/') {
-        if name.is_empty() || name == b"." {
-            continue;
-        }
-        let bytes = repo.load_blob(&mut codec, index, BlobKind::Tree, &at)?;
-        let nodes = tree::parse(&format!("tree {at}"), &bytes)?;
-        let node = nodes
-            .iter()
-            .find(|n| n.name == name)
-            .ok_or_else(|| missing("not in the snapshot"))?;
-        at = node.subtree.ok_or_else(|| missing("not a directory"))?;
+    match ls::resolve(repo, index, root, path)? {
+        (Some(node), _) if node.kind != NodeType::Dir => Err(Error::new(
+            Code::PathMissing,
+            gojson::display(path),
+            "not a directory",
+        )),
+        (_, tree) => Ok(tree),
     }
-    Ok(at)
 }

@@ -198,11 +198,10 @@ fn a_directory_of_the_snapshot_can_be_restored_alone() {
     options.subpath = b"/a/b/".to_vec();
     kit.restore_well(&options);
     kit.compare(&inner);
-    for (path, why) in [(&b"a/x"[..], "not in"), (b"g", "not a directory")] {
+    for path in [&b"a/x"[..], b"g", b"g/below"] {
         options.subpath = path.to_vec();
         let error = kit.restore(&options).0.unwrap_err();
-        assert_eq!(error.code(), Code::PathMissing);
-        assert!(error.detail().contains(why), "{error}");
+        assert_eq!(error.code(), Code::PathMissing, "{error}");
     }
 }
 
