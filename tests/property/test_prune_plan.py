@@ -120,8 +120,8 @@ class Model:
                 repacked += self.size[n]
                 left -= waste[n]
         kept = {b for b, group in enumerate(self.groups) if any(actions[self.pack(c)] == "keep" for c in group)}
-        copy = sorted(c for c, b in self.chosen.items() if b not in kept)
-        return {"actions": actions, "copy": copy, "repack": repacked, "left": left}
+        wanted = sorted(c for c, b in self.chosen.items() if b not in kept)
+        return {"actions": actions, "copy": wanted, "repack": repacked, "left": left}
 
 
 def limit(text: str, used: int) -> int:
@@ -143,7 +143,7 @@ def repositories(draw: st.DrawFn) -> Repo:
     blob = st.fixed_dictionaries(
         {"tree": st.booleans(), "used": st.booleans(), "copies": st.lists(copy, min_size=1, max_size=3)}
     )
-    blobs = draw(st.lists(blob, max_size=30))
+    blobs: list[Any] = draw(st.lists(blob, max_size=30))
     sizes = [36] * count
     for entry in blobs:
         for pack, length, compressed in entry["copies"]:

@@ -1,13 +1,11 @@
 //! Step 1: copies what is used out of packs that will go. Nothing is removed; a stop leaves duplicates.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
 use super::make::{Plan, Stage};
-use super::plan::Action;
 use crate::blob::{Codec, Sealed};
 use crate::error::{Code, Error, Result};
 use crate::id::{BlobKind, FileKind, FileName, Id};
@@ -25,7 +23,7 @@ const PART: u32 = 16 << 20;
 /// What repacking has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RepackReport {
-    /// Packs whose used blobs were copied.
+    /// Packs out of which blobs were copied.
     pub packs: u64,
     /// Blobs copied.
     pub blobs: u64,
@@ -40,7 +38,7 @@ pub struct RepackReport {
 /// What is copied out of one pack, by offset.
 struct Source {
     pack: Id,
-    blobs: Vec<Entry>,
+    slots: Vec<u32>,
 }
 
 impl Plan {
@@ -102,24 +100,25 @@ impl Plan {
         })
     }
 
+    /// What is copied, by pack and offset: four bytes a blob.
     fn sources(&self) -> Vec<Source> {
-        let mut by_pack: HashMap<Id, Vec<Entry>> = self
-            .packs_to(Action::Repack)
-            .map(|(_, id)| (id, Vec::new()))
+        let mut slots: Vec<u32> = (0..self.index.len())
+            .filter(|&slot| self.decisions.copy.get(slot))
+            .map(|slot| slot as u32)
             .collect();
-        for slot in (0..self.index.len()).filter(|&slot| self.decisions.copy.get(slot)) {
-            let entry = self.index.entry(slot);
-            by_pack.entry(entry.location.pack).or_default().push(entry);
-        }
-        let mut sources: Vec<Source> = by_pack
-            .into_iter()
-            .map(|(pack, mut blobs)| {
-                blobs.sort_unstable_by_key(|blob| blob.location.offset);
-                Source { pack, blobs }
+        let place = |slot: u32| {
+            let slot = slot as usize;
+            let offset = self.index.entry(slot).location.offset;
+            (self.index.pack_number(slot), offset)
+        };
+        slots.sort_unstable_by_key(|&slot| place(slot));
+        slots
+            .chunk_by(|a, b| place(*a).0 == place(*b).0)
+            .map(|slots| Source {
+                pack: self.index.packs()[place(slots[0]).0],
+                slots: slots.to_vec(),
             })
-            .collect();
-        sources.sort_unstable_by_key(|source| source.pack);
-        sources
+            .collect()
     }
 }
 
@@ -133,7 +132,9 @@ struct Copier<'a> {
 
 impl Copier<'_> {
     fn copy_pack(&self, codec: &mut Codec, source: &Source) -> Result<()> {
-        let mut rest = source.blobs.as_slice();
+        let slots = source.slots.iter();
+        let blobs: Vec<Entry> = slots.map(|s| self.index.entry(*s as usize)).collect();
+        let mut rest = blobs.as_slice();
         while !rest.is_empty() {
             self.control.check()?;
             let (part, tail) = rest.split_at(part_length(rest));
