@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut import gojson
@@ -42,8 +43,9 @@ def ls(
 ) -> None:
     """Lists the files of a snapshot."""
     snapshot, subpath = select.find(load_snapshots(repository, reporter, strict=False), name, wanted)
-    found(snapshot)
     tree = subtree(repository, snapshot.tree, subpath)
+    # What is shown begins at the folder: so does the snapshot, as in restic.
+    found(replace(snapshot, tree=tree, raw={**snapshot.raw, "tree": tree}))
     with converted():
         job = repository.ls(tree, paths=list(paths), recursive=recursive, format=form, human=human)
     watch(job, reporter)

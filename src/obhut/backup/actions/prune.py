@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
     from obhut import _core
 
+#: The figures of the plan in restic's order.
+_ORDER = {
+    "blobs": (
+        "used", "duplicate", "unused", "total", "repack", "repack_remove", "remove", "remove_total", "remaining",
+    ),
+    "bytes": (
+        "used", "duplicate", "unused", "unreferenced", "uncompressed", "total", "repack", "repack_remove", "remove",
+        "remove_total", "remaining", "remaining_unused",
+    ),
+    "packfiles": (
+        "used", "unused", "partly_used", "unreferenced", "total", "keep", "repack", "remove", "remove_total",
+    ),
+}  # fmt: skip
 #: "No bound" for a number of bytes.
 UNBOUNDED = (1 << 63) - 1
 
@@ -99,7 +112,8 @@ def prune(
 
 def shown(plan: dict[str, Any]) -> dict[str, Any]:
     """As ``prune --json`` shows it."""
-    return {"message_type": "summary"} | {key: plan[key] for key in ("blobs", "bytes", "packfiles")}
+    figures = {part: {name: plan[part][name] for name in names} for part, names in _ORDER.items()}
+    return {"message_type": "summary"} | figures
 
 
 def lines(plan: dict[str, Any], *, verbose: bool) -> list[str]:
