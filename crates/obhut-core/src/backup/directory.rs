@@ -10,18 +10,20 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::dircache::node_digest;
 use super::engine::{Engine, Tools};
 use super::facts::equal;
 use super::file::{FileEntry, FilesTask, batches};
 use super::queue::Task;
 use super::report::Change;
+use super::reuse::Memo;
 use super::select::Inside;
 use super::visit::{Listing, Visit};
 use crate::error::{Error, Result};
 use crate::fs::{self, Handle, Stat};
 use crate::gojson;
-use crate::id::BlobKind;
-use crate::tree::{Node, TreeBuilder};
+use crate::id::Id;
+use crate::tree::Node;
 
 /// Where something lies: in the source and in the snapshot (absolute, clean).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +79,25 @@ struct State {
     above: Option<Place>,
     /// The directory itself; `None` for the root.
     node: Option<Node>,
-    previous: Option<Box<Node>>,
+    previous: Before,
     children: Vec<Option<Node>>,
+    memo: Option<Memo>,
+}
+
+/// What the parent snapshot has in a directory's place.
+pub enum Before {
+    /// Nothing.
+    Nothing,
+    /// This node.
+    Node(Box<Node>),
+    /// The node with this digest; its tree is in the directory cache.
+    Cached(Id),
+}
+
+impl From<Option<Box<Node>>> for Before {
+    fn from(node: Option<Box<Node>>) -> Self {
+        node.map_or(Self::Nothing, Self::Node)
+    }
 }
 
 impl Directory {
@@ -88,7 +107,7 @@ impl Directory {
         paths: Arc<Paths>,
         above: Option<Place>,
         node: Option<Node>,
-        previous: Option<Box<Node>>,
+        previous: Before,
         entries: usize,
         targets: Vec<bool>,
         started: Duration,
@@ -103,6 +122,7 @@ impl Directory {
                 node,
                 previous,
                 children: std::iter::repeat_with(|| None).take(entries).collect(),
+                memo: None,
             }),
         })
     }
@@ -136,8 +156,8 @@ pub struct DirectoryTask {
     pub place: Place,
     /// The rules of the directory that holds it; `None` if it is a target.
     pub inside: Option<Arc<Inside>>,
-    /// The parent snapshot's node.
-    pub previous: Option<Box<Node>>,
+    /// What the parent snapshot has there.
+    pub previous: Before,
     /// When it was met.
     pub started: Duration,
 }
@@ -164,7 +184,6 @@ impl Engine<'_> {
             self.report
                 .notice(&paths.source, "repository-inside-source");
         }
-        let mut previous = self.previous(task.previous.as_deref(), &paths.source, tools)?;
         let above = task.inside.as_deref();
         let unusable = |tag: Vec<u8>| self.report.notice(&tag, "tagfile-unusable");
         let inside = self
@@ -176,13 +195,31 @@ impl Engine<'_> {
             paths: &paths,
             inside: Some(&inside),
         };
-        let mut visits = Vec::with_capacity(names.len());
+        let errors = self.control.counters.errors.load(Ordering::Relaxed);
+        let mut entries = Vec::with_capacity(names.len());
         for name in names {
             self.control.check()?;
-            let before = previous.take(&name);
-            match self.visit(&listing, &name, &name, before)? {
-                Visit::Skip => {}
-                visit => visits.push((name, visit)),
+            if let Some(stat) = self.look(&listing, &name)? {
+                entries.push((name, stat));
+            }
+        }
+        let mut memo = self.memo(&entries, errors);
+        let reused = self.reusable(&task, &entries, memo.as_ref());
+        let mut visits = Vec::with_capacity(entries.len());
+        if let Some(known) = reused {
+            self.reuse(&listing, entries, &mut visits)?;
+            if let Some(memo) = &mut memo {
+                memo.reused = Some(known);
+            }
+        } else {
+            let mut previous = self.entries_before(&task, tools)?;
+            for (name, stat) in entries {
+                self.control.check()?;
+                let before = previous.take(&name);
+                match self.decide(&listing, &name, &name, stat, before)? {
+                    Visit::Skip => {}
+                    visit => visits.push((name, visit)),
+                }
             }
         }
         let directory = Directory::new(
@@ -194,6 +231,7 @@ impl Engine<'_> {
             Vec::new(),
             task.started,
         );
+        directory.lock().memo = memo;
         self.spread(&directory, &Arc::new(handle), &inside, visits, tools)?;
         self.release(&directory, tools)
     }
@@ -303,20 +341,17 @@ impl Engine<'_> {
         if directory.pending.fetch_sub(1, Ordering::AcqRel) > 1 {
             return Ok(None);
         }
-        let (above, node, previous, children) = {
+        let (above, node, previous, children, memo) = {
             let mut state = directory.lock();
             (
                 state.above.take(),
                 state.node.take(),
-                state.previous.take(),
+                std::mem::replace(&mut state.previous, Before::Nothing),
                 std::mem::take(&mut state.children),
+                state.memo.take(),
             )
         };
-        let mut builder = TreeBuilder::new();
-        for child in children.into_iter().flatten() {
-            builder.add(&child)?;
-        }
-        let (tree, added) = self.save_blob(BlobKind::Tree, &builder.finish(), tools)?;
+        let (tree, added, content) = self.save_tree(directory, children, memo.as_ref(), tools)?;
         let (Some(above), Some(mut node)) = (above, node) else {
             self.report.add(added);
             // Set once: only the root has nothing above, and it completes once.
@@ -325,11 +360,13 @@ impl Engine<'_> {
         };
         node.subtree = Some(tree);
         let change = match previous {
-            None => Change::New,
-            Some(previous) if equal(&previous, &node) => Change::Unmodified,
-            Some(_) => Change::Changed,
+            Before::Nothing => Change::New,
+            Before::Node(previous) if equal(&previous, &node) => Change::Unmodified,
+            Before::Cached(digest) if digest == node_digest(&node)? => Change::Unmodified,
+            Before::Node(_) | Before::Cached(_) => Change::Changed,
         };
         let path = &directory.paths.snapshot;
+        self.learn(path, &node, tree, content, memo)?;
         self.report
             .directory(path, change, added, directory.started)?;
         Ok(Some((above, Some(node))))

@@ -1,9 +1,10 @@
 //! The workers of one backup and what they share.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::dircache::DirCache;
 use super::facts::Facts;
 use super::options::BackupOptions;
 use super::queue::{Queue, Task};
@@ -45,6 +46,10 @@ pub struct Engine<'a> {
     pub saved_targets: AtomicU64,
     /// The root tree, in the end.
     pub root: OnceLock<Id>,
+    /// Directories that need not be looked into, if there is a cache.
+    pub cache: Option<DirCache>,
+    /// A tree that the cache relies on could not be read.
+    pub cache_failed: &'a AtomicBool,
     /// Device and inode of the repository's own folder.
     pub repository: Option<(u64, u64)>,
 }

@@ -4,6 +4,7 @@
 //! - [`select`]: what is left out.
 //! - [`visit`], [`directory`], [`file`]: looking at entries, writing trees, reading.
 //! - [`queue`], [`engine`]: tasks and workers; [`report`]: counters and lines.
+//! - [`dircache`], [`reuse`]: what makes unchanged directories cheap.
 //! - [`scan`]: the estimate for the progress display.
 //!
 //! The caller holds the lock, has listed the snapshots before the index was loaded, and saves the snapshot
@@ -17,17 +18,19 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::error::{Code, Error, Result};
 use crate::fs::{self, Names};
 use crate::gojson;
 use crate::gotime::LocalZone;
+use crate::id::Id;
 use crate::index::Index;
 use crate::job::Control;
 use crate::packer::BlobWriter;
 use crate::repo::Repository;
 
+mod dircache;
 mod directory;
 mod engine;
 mod facts;
@@ -36,6 +39,7 @@ mod options;
 mod plant;
 mod queue;
 mod report;
+mod reuse;
 mod scan;
 mod select;
 mod stream;
@@ -46,10 +50,12 @@ mod visit;
 
 pub use options::{BackupOptions, BackupSummary, Notice};
 
+use dircache::DirCache;
 use engine::Engine;
 use facts::Facts;
 use report::Report;
 use select::Select;
+use targets::Target;
 
 /// Backs up the targets; no snapshot is saved yet.
 pub fn run(
@@ -61,27 +67,55 @@ pub fn run(
     fs::raise_limit();
     let current = current_directory()?;
     let (targets, missing) = existing(&options.targets, control)?;
-    let select = Select::new(options, &current, &targets)?;
     let plan = targets::plan(&targets, &targets::list_path)?;
-    let mut summary = with_engine(repo, index, options, control, select, |engine, threads| {
-        let scanning = std::sync::atomic::AtomicBool::new(options.scan);
-        std::thread::scope(|scope| {
-            if options.scan {
-                let (engine, plan, current, scanning) = (&*engine, &plan, &current, &scanning);
-                // Without a thread for it there is no estimate; the backup is the same.
-                let _ = std::thread::Builder::new()
-                    .name("scan".to_owned())
-                    .spawn_scoped(scope, move || {
-                        scan::estimate(engine, plan, current, scanning);
-                    });
-            }
-            let saved = engine.run(threads, |tools| engine.plant(&plan, &current, tools));
-            scanning.store(false, Relaxed);
-            saved
+    let scene = Scene {
+        repo,
+        index,
+        options,
+        control,
+    };
+    // What the cache has to be of: the targets as given (they shape the snapshot) and where they lie.
+    let mut sources = targets.clone();
+    sources.extend(targets.iter().map(|t| targets::absolute(&current, t)));
+    let cache_failed = AtomicBool::new(false);
+    let save = |cached: Option<&[Vec<u8>]>| {
+        let select = Select::new(options, &current, &targets)?;
+        scene.save(select, cached, &cache_failed, |engine, threads| {
+            run_on(engine, threads, &plan, &current)
         })
-    })?;
+    };
+    let mut summary = match save(Some(&sources)) {
+        // A tree that only the cache needed is damaged: the files are still there.
+        Err(_) if cache_failed.load(Relaxed) && !control.is_cancelled() => save(None)?,
+        result => result?,
+    };
     summary.missing_targets = missing;
     Ok(summary)
+}
+
+/// Runs the engine on the targets, the estimate beside it.
+fn run_on(engine: &Engine<'_>, threads: usize, plan: &Target, current: &[u8]) -> Result<()> {
+    let scanning = AtomicBool::new(engine.options.scan);
+    std::thread::scope(|scope| {
+        if engine.options.scan {
+            let scanning = &scanning;
+            // Without a thread for it there is no estimate; the backup is the same.
+            let _ = std::thread::Builder::new()
+                .name("scan".to_owned())
+                .spawn_scoped(scope, move || {
+                    scan::estimate(engine, plan, current, scanning);
+                });
+        }
+        let saved = engine.run(threads, |tools| engine.plant(plan, current, tools));
+        scanning.store(false, Relaxed);
+        saved
+    })
+}
+
+/// Binds what a backup learnt about directories to the snapshot that was saved for it. `token` is the
+/// summary's `cache_token`.
+pub fn commit_cache(token: &str, snapshot: &Id) -> Result<()> {
+    dircache::commit(token, snapshot)
 }
 
 /// Backs up one stream as the file `name` (a path from the root); its directories are made up.
@@ -94,72 +128,97 @@ pub fn run_stream(
     control: &Arc<Control>,
 ) -> Result<BackupSummary> {
     let select = Select::new(&BackupOptions::default(), b"/", &[])?;
-    with_engine(repo, index, options, control, select, |engine, threads| {
+    let scene = Scene {
+        repo,
+        index,
+        options,
+        control,
+    };
+    scene.save(select, None, &AtomicBool::new(false), |engine, threads| {
         engine.run(threads, |tools| engine.plant_stream(source, name, tools))
     })
 }
 
-/// Sets up writer and engine, runs `work`, finishes the writer, and sums up.
-fn with_engine(
-    repo: &Arc<Repository>,
-    index: &Arc<Index>,
-    options: &BackupOptions,
-    control: &Arc<Control>,
-    select: Select,
-    work: impl FnOnce(&Engine<'_>, usize) -> Result<()>,
-) -> Result<BackupSummary> {
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        given => given,
-    };
-    let writer = BlobWriter::new(
-        Arc::clone(repo),
-        Arc::clone(index),
-        Arc::clone(control),
-        threads,
-        options.dry_run,
-    )?;
-    let engine = Engine {
-        repo,
-        index,
-        writer: &writer,
-        control,
-        options,
-        select,
-        facts: Facts {
+/// What a backup works with.
+struct Scene<'a> {
+    repo: &'a Arc<Repository>,
+    index: &'a Arc<Index>,
+    options: &'a BackupOptions,
+    control: &'a Arc<Control>,
+}
+
+impl Scene<'_> {
+    /// Sets up writer and engine, runs `work`, finishes the writer, and sums up. `cached`: the sources that
+    /// the directory cache has to be of; `None` does without it.
+    fn save(
+        &self,
+        select: Select,
+        cached: Option<&[Vec<u8>]>,
+        cache_failed: &AtomicBool,
+        work: impl FnOnce(&Engine<'_>, usize) -> Result<()>,
+    ) -> Result<BackupSummary> {
+        let threads = match self.options.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            given => given,
+        };
+        let writer = BlobWriter::new(
+            Arc::clone(self.repo),
+            Arc::clone(self.index),
+            Arc::clone(self.control),
+            threads,
+            self.options.dry_run,
+        )?;
+        let mut engine = self.engine(&writer, select, cached, cache_failed, threads);
+        work(&engine, threads)?;
+        if engine.saved_targets.load(Relaxed) == 0 {
+            let detail = "no target could be saved";
+            return Err(Error::new(Code::NothingSaved, "", detail));
+        }
+        let cache = engine.cache.take();
+        let mut summary = BackupSummary::default();
+        engine.report.fill(&mut summary);
+        let tree = engine.root.get().copied();
+        let tree = tree.ok_or_else(|| Error::internal("the root tree was not completed"))?;
+        summary.tree = Some(tree);
+        drop(engine);
+        writer.finish()?;
+        summary.cache_token = cache.map(|cache| cache.park(&tree)).unwrap_or_default();
+        Ok(summary)
+    }
+
+    fn engine<'e>(
+        &'e self,
+        writer: &'e BlobWriter,
+        select: Select,
+        cached: Option<&[Vec<u8>]>,
+        cache_failed: &'e AtomicBool,
+        threads: usize,
+    ) -> Engine<'e> {
+        let options = self.options;
+        let facts = Facts {
             names: Names::system(),
             zone: LocalZone::system(),
             with_atime: options.with_atime,
-        },
-        report: Report::new(
-            Arc::clone(control),
-            Arc::clone(repo.clock()),
-            options.verbose,
-            options.json,
-        ),
-        queue: engine::queue(threads),
-        saved_targets: AtomicU64::new(0),
-        root: OnceLock::new(),
-        repository: repository_directory(options),
-    };
-    work(&engine, threads)?;
-    if engine.saved_targets.load(Relaxed) == 0 {
-        return Err(Error::new(
-            Code::NothingSaved,
-            "",
-            "no target could be saved",
-        ));
+        };
+        let clock = Arc::clone(self.repo.clock());
+        let control = Arc::clone(self.control);
+        Engine {
+            repo: self.repo,
+            index: self.index,
+            writer,
+            control: self.control,
+            options,
+            select,
+            cache: cached.and_then(|sources| DirCache::open(self.repo, options, sources, &facts)),
+            cache_failed,
+            facts,
+            report: Report::new(control, clock, options.verbose, options.json),
+            queue: engine::queue(threads),
+            saved_targets: AtomicU64::new(0),
+            root: OnceLock::new(),
+            repository: repository_directory(options),
+        }
     }
-    let mut summary = BackupSummary {
-        tree: engine.root.get().copied(),
-        ..BackupSummary::default()
-    };
-    if summary.tree.is_none() {
-        return Err(Error::internal("the root tree was not completed"));
-    }
-    engine.report.fill(&mut summary);
-    writer.finish()?;
-    Ok(summary)
 }
 
 /// Device and inode of a local repository's folder.

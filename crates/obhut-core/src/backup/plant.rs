@@ -63,7 +63,7 @@ impl Engine<'_> {
             Arc::new(above.paths.clone()),
             above.place,
             above.node,
-            above.previous,
+            above.previous.into(),
             below.len(),
             below.values().map(|t| t.source.is_some()).collect(),
             started,
@@ -150,7 +150,11 @@ impl Engine<'_> {
             paths: &paths,
             inside: (!explicit).then_some(&inside),
         };
-        match self.visit(&listing, base, name, previous)? {
+        let visit = match self.look(&listing, base)? {
+            Some(stat) => self.decide(&listing, base, name, stat, previous)?,
+            None => Visit::Skip,
+        };
+        match visit {
             Visit::Skip => self.settle(place, None, tools),
             Visit::Node(node) => self.settle(place, Some(*node), tools),
             Visit::File(Stat { size, .. }, previous) => {

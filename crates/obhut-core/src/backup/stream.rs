@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use super::directory::{Directory, Paths, Place};
+use super::directory::{Before, Directory, Paths, Place};
 use super::engine::{Engine, Tools};
 use super::targets::join;
 use crate::error::{Code, Error, Result};
@@ -63,7 +63,15 @@ impl Engine<'_> {
     ) -> Arc<Directory> {
         let paths = Arc::new(paths.clone());
         let targets = vec![holds_target];
-        Directory::new(paths, above, node, None, 1, targets, self.elapsed())
+        Directory::new(
+            paths,
+            above,
+            node,
+            Before::Nothing,
+            1,
+            targets,
+            self.elapsed(),
+        )
     }
 
     fn made_up_node(&self, name: &[u8], kind: NodeType) -> Node {

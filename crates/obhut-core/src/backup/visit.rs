@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use super::directory::{Paths, child};
+use super::directory::{Before, Paths, child};
 use super::engine::{Engine, Tools};
 use super::facts::{Ignore, unchanged};
 use super::report::{Added, Change};
@@ -34,7 +34,7 @@ pub enum Visit {
     /// Its content has to be read.
     File(Stat, Option<Box<Node>>),
     /// It has to be listed.
-    Directory(Option<Box<Node>>),
+    Directory(Before),
 }
 
 /// The nodes of the parent snapshot's directory.
@@ -97,38 +97,45 @@ impl Engine<'_> {
         }
     }
 
-    /// Looks at one entry: whether it is saved, and what that takes.
-    pub fn visit(
-        &self,
-        listing: &Listing<'_>,
-        name: &[u8],
-        node_name: &[u8],
-        previous: Option<Box<Node>>,
-    ) -> Result<Visit> {
+    /// Asks for the facts of one entry; `None` if it is left out.
+    pub fn look(&self, listing: &Listing<'_>, name: &[u8]) -> Result<Option<Stat>> {
         let path = child(&listing.paths.source, name);
         if listing.inside.is_some() && self.select.rejects_path(&path) {
             self.report.excluded(&path)?;
-            return Ok(Visit::Skip);
+            return Ok(None);
         }
         let stat = match fs::stat_at(listing.handle, name) {
             Ok(stat) => stat,
             // Gone since the directory was read: as if it had never been there.
-            Err(Errno::NOENT) => return Ok(Visit::Skip),
+            Err(Errno::NOENT) => return Ok(None),
             Err(errno) => {
                 self.report
                     .failed(&path, Error::os(gojson::display(&path), errno));
-                return Ok(Visit::Skip);
+                return Ok(None);
             }
         };
         if let Some(inside) = listing.inside
             && self.select.rejects(inside, &path, name, &stat)
         {
             self.report.excluded(&path)?;
-            return Ok(Visit::Skip);
+            return Ok(None);
         }
+        Ok(Some(stat))
+    }
+
+    /// What an entry takes that is not left out.
+    pub fn decide(
+        &self,
+        listing: &Listing<'_>,
+        name: &[u8],
+        node_name: &[u8],
+        stat: Stat,
+        previous: Option<Box<Node>>,
+    ) -> Result<Visit> {
+        let path = child(&listing.paths.source, name);
         match stat.kind {
             Kind::File => self.visit_file(listing, name, node_name, &path, stat, previous),
-            Kind::Directory => Ok(Visit::Directory(previous)),
+            Kind::Directory => Ok(Visit::Directory(previous.into())),
             Kind::Socket => {
                 self.report.notice(&path, "socket-skipped");
                 Ok(Visit::Skip)
@@ -169,17 +176,18 @@ impl Engine<'_> {
         };
         node.content = Some(content.to_vec());
         self.keep_xattrs(&mut node, fs::xattrs_at(listing.handle, name), path);
-        let done = &self.control.counters.bytes_done;
-        done.fetch_add(stat.size, Ordering::Relaxed);
         let place = child(&listing.paths.snapshot, node_name);
-        self.report.file(
-            &place,
-            Change::Unmodified,
-            stat.size,
-            Added::default(),
-            self.elapsed(),
-        )?;
+        self.unmodified_file(&place, stat.size)?;
         Ok(Visit::Node(Box::new(node)))
+    }
+
+    /// Counts a file whose content was not read.
+    pub fn unmodified_file(&self, path: &[u8], size: u64) -> Result<()> {
+        let done = &self.control.counters.bytes_done;
+        done.fetch_add(size, Ordering::Relaxed);
+        let since = self.elapsed();
+        self.report
+            .file(path, Change::Unmodified, size, Added::default(), since)
     }
 
     /// Links, devices and pipes: facts are all there is.

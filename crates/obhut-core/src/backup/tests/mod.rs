@@ -3,6 +3,7 @@
 // Tests make the files that are backed up, and measure real time.
 #![allow(clippy::disallowed_methods)]
 
+mod caching;
 mod faults;
 mod histories;
 mod items;

@@ -1,0 +1,220 @@
+//! With the directory cache everything comes out as without it.
+
+use proptest::prelude::*;
+
+use super::histories::{apply, change};
+use super::*;
+use crate::repo::open::{OpenOptions, Ports};
+use crate::store::memory::MemoryStore;
+use crate::testkit::{CHEAP, PASSWORD};
+use crate::world::{Clock, SystemClock, SystemRandom};
+
+/// The machine's clock, an hour ahead: no entry is young.
+struct Later;
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        let now = SystemClock.now();
+        Timestamp {
+            secs: now.secs + 3600,
+            ..now
+        }
+    }
+    fn elapsed(&self) -> std::time::Duration {
+        SystemClock.elapsed()
+    }
+    fn sleep(&self, time: std::time::Duration) {
+        SystemClock.sleep(time);
+    }
+}
+
+fn bench(clock: Arc<dyn Clock>) -> Bench {
+    let ports = Ports {
+        store: Arc::new(MemoryStore::new()),
+        clock,
+        random: Arc::new(SystemRandom),
+    };
+    let repo = Repository::init(ports, PASSWORD, 2, None, CHEAP, &OpenOptions::default()).unwrap();
+    Bench {
+        repo: Arc::new(repo),
+        control: Control::new(),
+    }
+}
+
+/// One backup of a chain: compares with `parent`, binds the cache to a made-up snapshot.
+struct Chain<'a> {
+    bench: &'a Bench,
+    options: BackupOptions,
+    count: u8,
+}
+
+impl Chain<'_> {
+    fn next(&mut self) -> BackupSummary {
+        let mut summary = self.bench.run(&self.options).unwrap();
+        self.count += 1;
+        let snapshot = Id([self.count; 32]);
+        if !summary.cache_token.is_empty() {
+            commit_cache(&summary.cache_token, &snapshot).unwrap();
+        }
+        self.options.parent_tree = summary.tree;
+        self.options.parent_snapshot = Some(snapshot);
+        self.options.valid_snapshots = vec![snapshot];
+        summary.cache_token.clear();
+        summary
+    }
+}
+
+/// Backups that commit a cache share one place in the process: one test at a time.
+static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn one() -> std::sync::MutexGuard<'static, ()> {
+    ONE.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// How many tree blobs were read: what the cache is there to save.
+fn known_directories(chain: &Chain<'_>, cache: &Path) -> usize {
+    let folder = cache.join(chain.bench.repo.id()).join("dirs");
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_history_with_cache_equals_one_without(
+        steps in prop::collection::vec(prop::collection::vec(change(), 0..5), 2..6),
+        threads in 1usize..3,
+    ) {
+        let _one = one();
+        let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (cached, plain) = (bench(Arc::new(Later)), bench(Arc::new(Later)));
+        let mut with = Chain {
+            bench: &cached,
+            options: BackupOptions {
+                cache_dir: Some(cache.path().to_owned()),
+                ..options(place.path(), threads)
+            },
+            count: 0,
+        };
+        let mut without = Chain { bench: &plain, options: options(place.path(), threads), count: 0 };
+        for step in steps {
+            for change in &step {
+                apply(place.path(), change);
+            }
+            let (a, b) = (with.next(), without.next());
+            prop_assert!(cached.errors().is_empty());
+            let tree = cached.tree(&a, place.path());
+            prop_assert_eq!(tree, plain.tree(&b, place.path()));
+            prop_assert_eq!(tree, reference(place.path(), &cached.repo.chunker()));
+            prop_assert_eq!((a.files_new, a.files_changed, a.files_unmodified), (b.files_new, b.files_changed, b.files_unmodified));
+            prop_assert_eq!((a.data_blobs, a.total_bytes_processed), (b.data_blobs, b.total_bytes_processed));
+            // Directories above the source may change under our feet: one is above in any case.
+            prop_assert_eq!(a.dirs_new, b.dirs_new);
+            prop_assert_eq!(
+                a.dirs_changed + a.dirs_unmodified,
+                b.dirs_changed + b.dirs_unmodified
+            );
+            prop_assert_eq!(known_directories(&with, cache.path()), 1);
+        }
+    }
+}
+
+/// A cache that would be wrong shows by what it leaves out: its table is asked directly.
+fn knows(chain: &Chain<'_>, path: &Path) -> bool {
+    let facts = Facts {
+        names: Names::system(),
+        zone: LocalZone::system(),
+        with_atime: false,
+    };
+    let mut sources = chain.options.targets.clone();
+    sources.extend(chain.options.targets.clone());
+    DirCache::open(&chain.bench.repo, &chain.options, &sources, &facts)
+        .is_some_and(|cache| cache.known(path.as_os_str().as_bytes()).is_some())
+}
+
+#[test]
+fn the_cache_is_used_only_for_the_snapshot_it_belongs_to() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    std::fs::write(place.path().join("d/f"), b"x").unwrap();
+    let bench = bench(Arc::new(Later));
+    let mut chain = Chain {
+        bench: &bench,
+        options: BackupOptions {
+            cache_dir: Some(cache.path().to_owned()),
+            ..options(place.path(), 1)
+        },
+        count: 0,
+    };
+    chain.next();
+    assert!(knows(&chain, &place.path().join("d")));
+    let good = chain.options.clone();
+    chain.options.valid_snapshots.clear(); // forgotten
+    assert!(!knows(&chain, &place.path().join("d")));
+    chain.options = good.clone();
+    chain.options.parent_snapshot = Some(Id([9; 32])); // another one
+    chain.options.valid_snapshots = vec![Id([9; 32])];
+    assert!(!knows(&chain, &place.path().join("d")));
+    chain.options = good.clone();
+    chain.options.excludes = vec![b"f".to_vec()];
+    assert!(!knows(&chain, &place.path().join("d")));
+    chain.options = good;
+    chain.options.with_atime = true;
+    assert!(!knows(&chain, &place.path().join("d")));
+    assert_eq!(
+        commit_cache("unknown", &Id([1; 32])).unwrap_err().code(),
+        Code::InvalidArgument
+    );
+}
+
+#[test]
+fn young_entries_are_not_cached() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir_all(place.path().join("d/e")).unwrap();
+    std::fs::write(place.path().join("d/f"), b"x").unwrap();
+    let bench = bench(Arc::new(SystemClock));
+    let mut chain = Chain {
+        bench: &bench,
+        options: BackupOptions {
+            cache_dir: Some(cache.path().to_owned()),
+            ..options(place.path(), 1)
+        },
+        count: 0,
+    };
+    chain.next();
+    assert!(!knows(&chain, &place.path().join("d")));
+    // A directory without entries has none that is young.
+    assert!(knows(&chain, &place.path().join("d/e")));
+}
+
+#[test]
+fn lost_content_is_stored_again_in_spite_of_the_cache() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    std::fs::write(place.path().join("d/f"), b"content").unwrap();
+    let bench = bench(Arc::new(Later));
+    let mut chain = Chain {
+        bench: &bench,
+        options: BackupOptions {
+            cache_dir: Some(cache.path().to_owned()),
+            ..options(place.path(), 1)
+        },
+        count: 0,
+    };
+    let first = chain.next();
+    let unchanged = bench.run(&chain.options).unwrap();
+    assert_eq!((unchanged.files_unmodified, unchanged.data_blobs), (1, 0));
+    // An index that knows nothing: what a repository looks like from which everything was pruned.
+    let empty = Arc::new(Index::default());
+    let summary = run(&bench.repo, &empty, &chain.options, &bench.control).unwrap();
+    assert_eq!(summary.data_blobs, 1);
+    assert!(summary.tree_blobs >= 2);
+    assert_eq!(
+        bench.tree(&summary, place.path()),
+        bench.tree(&first, place.path())
+    );
+}
