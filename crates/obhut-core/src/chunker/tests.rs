@@ -14,8 +14,11 @@ fn chunker() -> Chunker {
 
 /// SHA-256(u64 little endian) for 0, 1, …: the data of the portable vector, and bytes for other tests.
 fn noise(first: u64, length: usize) -> Vec<u8> {
-    let blocks = (first..).flat_map(|i| Id::of(&i.to_le_bytes()).0);
-    blocks.take(length).collect()
+    let mut bytes = vec![0; length];
+    for (block, i) in bytes.chunks_mut(32).zip(first..) {
+        block.copy_from_slice(&Id::of(&i.to_le_bytes()).0[..block.len()]);
+    }
+    bytes
 }
 
 fn lengths(cut: impl Fn(&[u8]) -> usize, mut data: &[u8]) -> Vec<usize> {
