@@ -30,8 +30,9 @@ $(VENV)/.installed: requirements/dev.txt scripts/prerequisites
 # One profile for users, tests and wheel alike: what is tested is what runs.
 $(VENV)/.built: $(CORE) $(VENV)/.installed
 	@echo "building the extension (the first time takes a few minutes)"
+	@touch $@.begun
 	@PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --quiet --release --locked
-	@touch $@
+	@mv $@.begun $@
 
 lock: ## write requirements/*.txt anew from pyproject.toml (with hashes, for every Python from 3.11)
 	@scripts/lock
