@@ -203,9 +203,7 @@ impl Run<'_> {
                 .join()
                 .unwrap_or_else(|_| Err(Error::internal("the walk died")));
             worked.and(walk_ended)
-        })?;
-        self.report.control().counters.total_known.store(1, Relaxed);
-        Ok(())
+        })
     }
 
     /// All stages for one batch.

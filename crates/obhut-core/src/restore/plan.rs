@@ -290,8 +290,16 @@ mod tests {
         })
     }
 
+    /// 64 cases, or what `PROPTEST_CASES` says.
+    fn cases() -> ProptestConfig {
+        match std::env::var_os("PROPTEST_CASES") {
+            Some(_) => ProptestConfig::default(),
+            None => ProptestConfig::with_cases(64),
+        }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::default())]
+        #![proptest_config(cases())]
         #[test]
         fn agrees_with_the_model(wanted in wishes(), gap in 0u64..30, part in 1u64..200) {
             let limits = Limits { gap, part };

@@ -100,6 +100,8 @@ impl<'a> Walk<'a> {
                 self.hand_on()?;
             }
         }
+        let counters = &self.run.report.control().counters;
+        counters.total_known.store(1, Relaxed);
         self.hand_on()
     }
 
