@@ -74,10 +74,6 @@ impl Plan {
         control: &Arc<Control>,
         threads: usize,
     ) -> Result<Self> {
-        if repo.is_append_only() {
-            let place = repo.store().location();
-            return Err(Error::new(Code::PermissionDenied, place, "append-only"));
-        }
         options.validate(repo.version(), repo.pack_size() as u64)?;
         let threads = pool::threads(threads);
         let mut snapshots = repo.list(FileKind::Snapshot)?;

@@ -43,6 +43,7 @@ struct Source {
 
 impl Plan {
     /// Copies the chosen blobs of repacked packs into new packs and saves the index files that name these.
+    /// Refuses an append-only repository, of which a plan alone may be made (a dry run).
     pub fn repack(
         &mut self,
         repo: &Arc<Repository>,
@@ -50,6 +51,10 @@ impl Plan {
         threads: usize,
     ) -> Result<RepackReport> {
         self.begin(Stage::Planned)?;
+        if repo.is_append_only() {
+            let place = repo.store().location();
+            return Err(Error::new(Code::PermissionDenied, place, "append-only"));
+        }
         let threads = pool::threads(threads);
         let sources = self.sources();
         let wanted = self.decisions.copy.count();

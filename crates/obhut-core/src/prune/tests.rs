@@ -370,8 +370,11 @@ fn append_only_refuses() {
     world
         .exchange
         .set(Arc::new(AppendOnly(world.memory.clone())));
-    let error = world.prune(&thorough()).unwrap_err();
+    let before = world.memory.files();
+    let mut plan = world.plan(&thorough()).unwrap();
+    let error = world.carry_out(&mut plan, 1).unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied);
+    assert!(world.memory.files() == before);
 }
 
 #[test]
