@@ -1,5 +1,8 @@
 //! `obhut._core`: the core for Python. Conversions only; no algorithm lives here.
 
+// Arguments come out of Python as owned values.
+#![allow(clippy::needless_pass_by_value)]
+
 use pyo3::prelude::*;
 
 mod error;

@@ -327,7 +327,6 @@ impl Repository {
     }
 }
 
-#[allow(clippy::needless_pass_by_value)]
 fn internal(error: serde_json::Error) -> Error {
     Error::internal(error.to_string())
 }
