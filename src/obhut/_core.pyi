@@ -256,3 +256,6 @@ def exclude_match(pattern: bytes, path: bytes, *, ignore_case: bool) -> bool:
 
 def prune_plan_model(input: bytes) -> bytes:
     """The prune plan on plain JSON, for the reference model in the tests."""
+
+def restore_plan_model(input: bytes) -> bytes:
+    """The restore plan on plain JSON, for the reference model in the tests."""

@@ -40,5 +40,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(world::exclude_match, module)?)?;
     module.add_function(wrap_pyfunction!(world::selftest, module)?)?;
     module.add_function(wrap_pyfunction!(operations::prune_plan_model, module)?)?;
+    module.add_function(wrap_pyfunction!(operations::restore_plan_model, module)?)?;
     Ok(())
 }

@@ -340,3 +340,13 @@ pub fn prune_plan_model<'py>(
     let output = obhut_core::prune::plan::from_json(input).map_err(|error| to_python(&error))?;
     Ok(pyo3::types::PyBytes::new(py, &output))
 }
+
+/// The restore plan's reference input and output as JSON, for the Python model in the tests.
+#[pyfunction]
+pub fn restore_plan_model<'py>(
+    py: Python<'py>,
+    input: &[u8],
+) -> PyResult<Bound<'py, pyo3::types::PyBytes>> {
+    let output = convert(obhut_core::restore::model::from_json(input))?;
+    Ok(pyo3::types::PyBytes::new(py, &output))
+}

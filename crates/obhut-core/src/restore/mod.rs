@@ -37,6 +37,7 @@ mod fetch;
 mod files;
 mod inspect;
 mod meta;
+pub mod model;
 mod others;
 mod parallel;
 pub mod plan;
