@@ -89,7 +89,7 @@ impl Repository {
         + Send
         + 'static,
     ) -> PyResult<Job> {
-        options.repository_dir = self.folder.clone();
+        options.repository_dir.clone_from(&self.folder);
         if options.threads == 0 {
             options.threads = self.threads;
         }
@@ -104,7 +104,11 @@ impl Repository {
 #[pymethods]
 impl Repository {
     #[pyo3(signature = (targets, *, parent_tree, parent_snapshot, excludes, iexcludes, exclude_if_present, exclude_caches, exclude_larger_than, one_file_system, ignore_ctime, ignore_inode, with_atime, dry_run, verbose, json, cache_dir, threads, scan=true))]
-    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
+    #[allow(
+        clippy::too_many_arguments,
+        clippy::fn_params_excessive_bools,
+        clippy::similar_names
+    )]
     fn backup(
         &self,
         targets: Vec<Vec<u8>>,
@@ -191,7 +195,11 @@ impl Repository {
     }
 
     #[pyo3(signature = (tree, subpath, target, *, includes, iincludes, excludes, iexcludes, overwrite, delete, dry_run, sparse, verify, sync, xattrs, verbose, json, threads))]
-    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
+    #[allow(
+        clippy::too_many_arguments,
+        clippy::fn_params_excessive_bools,
+        clippy::similar_names
+    )]
     fn restore(
         &self,
         tree: &str,

@@ -104,9 +104,12 @@ def prune(
         with converted():
             job = repository.swap_index(plan["plan"], threads=options.threads)
         watch(job, reporter, "swap index")
-    with converted():
-        job = repository.delete_packs(plan["plan"])
-    watch(job, reporter, "delete packs")
+    # Shared: backups run on, but nobody who takes the exclusive lock (a repair of the index from the packs
+    # that are there, say) can put a pack back into the index while it is being deleted.
+    with locked(repository, access, reporter):
+        with converted():
+            job = repository.delete_packs(plan["plan"])
+        watch(job, reporter, "delete packs")
     return plan
 
 
