@@ -130,7 +130,9 @@ def test_everything_goes_through_even_what_peers_cannot(ours: Obhut, tmp_path: P
     assert set(found) == set(wanted)
     assert {path: found[path] for path in found if found[path] != wanted[path]} == {}
     again = ours("run", "--json", source).lines()[-1]
-    assert (again["tree_blobs"], again["data_blobs"]) == (0, 0)
+    assert (again["data_blobs"], again["files_changed"], again["files_new"]) == (0, 0, 0)
+    # Only folders above the source may have changed: others work beside it.
+    assert again["tree_blobs"] <= len(source.parents)
 
 
 def test_exit_codes(ours: Obhut, source: Path, tmp_path: Path) -> None:
