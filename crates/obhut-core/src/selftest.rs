@@ -15,7 +15,13 @@ const FRAME: &[u8] = b"\x28\xb5\x2f\xfd\x20\x0d\x69\x00\x00hello restic\n";
 const SEALED: &[u8] = b"\x69\xfb\x41\xc6\x2d\x12\xde\xf4\x59\x3b\xd7\x17\x57\x13\x86\x06\x33\x8f\x62\x1a\xea\xeb\
     \x39\xda\x0f\xe4\xf9\x92\x33\xf8\x03\x7a\x54\xea\x63\x33\x8a\x81\x3b\xcf\x3f\x75\xd8\xc3\xcc\x75\xdd\xdf\x87\x50";
 
-/// Runs all checks; the error is `internal` and names the first that failed.
+/// Runs all checks once a process; the error is `internal` and names the first that failed.
+pub fn once() -> Result<()> {
+    static DONE: std::sync::OnceLock<Result<()>> = std::sync::OnceLock::new();
+    DONE.get_or_init(run).clone()
+}
+
+/// Runs all checks.
 pub fn run() -> Result<()> {
     let results = [
         ("SHA-256", hash()),

@@ -92,9 +92,8 @@ impl Config {
         if Id::parse(json.id.as_bytes()).is_none() {
             return Err(Error::damaged("config", "the id is not 64 hex digits"));
         }
-        let polynomial = u64::from_str_radix(&json.chunker_polynomial, 16)
-            .map(Polynomial)
-            .map_err(|_| Error::damaged("config", "the chunker polynomial is no hex number"))?;
+        let polynomial = Polynomial::parse(&json.chunker_polynomial)
+            .ok_or_else(|| Error::damaged("config", "the chunker polynomial is no hex number"))?;
         // Degree 53 is what the chunker's tables are for; a reducible polynomial cuts badly.
         if polynomial.0 >> 53 != 1 || !polynomial.is_irreducible() {
             return Err(Error::damaged("config", "the chunker polynomial is unfit"));
@@ -172,6 +171,7 @@ mod tests {
             ("3da3358b4dc173", "3da3358b4dc172", Code::Damaged),
             ("3da3358b4dc173", "3", Code::Damaged),
             ("3da3358b4dc173", "zz", Code::Damaged),
+            ("3da3358b4dc173", "+3da3358b4dc173", Code::Damaged),
             ("0001\"", "001\"", Code::Damaged),
             ("{", "[", Code::Damaged),
             ("}", "", Code::Damaged),

@@ -11,6 +11,7 @@ use crate::keyfile::{KeyFile, ScryptParams};
 use crate::polynomial::Polynomial;
 use crate::repo::config::Config;
 use crate::repo::{Identity, PACK_SIZE, Repository, unpacked};
+use crate::selftest;
 use crate::store::Store;
 use crate::store::cache::{Cache, DEFAULT_BOUND};
 use crate::store::latch::Latch;
@@ -79,6 +80,7 @@ impl Repository {
             clock,
             random,
         } = &ports;
+        selftest::once()?;
         check_pack_size(options.pack_size)?;
         refuse_existing(store.as_ref())?;
         let config = Config::create(version, polynomial, random.as_ref())?;
@@ -111,6 +113,7 @@ impl Repository {
 
     /// Opens a repository with a password.
     pub fn open(ports: Ports, password: &[u8], options: &OpenOptions) -> Result<Self> {
+        selftest::once()?;
         check_pack_size(options.pack_size)?;
         let store = ports.store.as_ref();
         let sealed = store.get(FileName::CONFIG).map_err(|e| match e.code() {
