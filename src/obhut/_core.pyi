@@ -259,3 +259,6 @@ def prune_plan_model(input: bytes) -> bytes:
 
 def restore_plan_model(input: bytes) -> bytes:
     """The restore plan on plain JSON, for the reference model in the tests."""
+
+def _store_contract(store: object) -> list[str]:
+    """What a store, or a backend in Python, breaks of the store contract: nothing, or a line a violation. For tests."""

@@ -82,7 +82,7 @@ impl DirCache {
         facts: &Facts,
     ) -> Option<Self> {
         let base = options.cache_dir.as_ref()?;
-        if !options.use_cache || options.with_atime || options.dry_run {
+        if options.with_atime || options.dry_run {
             return None;
         }
         let key = key(repo, options, targets, facts);

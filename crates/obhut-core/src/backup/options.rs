@@ -42,9 +42,6 @@ pub struct BackupOptions {
     pub json: bool,
     /// Base of the disposable directory cache; `None` = off.
     pub cache_dir: Option<PathBuf>,
-    /// Use the directory cache in `cache_dir`. Off until a difference that its property test finds now and
-    /// then (a tree unlike the one without cache) is understood; `cache_dir` alone is only left out.
-    pub use_cache: bool,
     /// Snapshots that exist now.
     pub valid_snapshots: Vec<Id>,
     /// The folder of a local repository, to notice that it is being backed up into itself.

@@ -88,7 +88,6 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    #[ignore = "fails now and then: the cache stays off until that is understood"]
     fn a_history_with_cache_equals_one_without(
         steps in prop::collection::vec(prop::collection::vec(change(), 0..5), 2..6),
         threads in 1usize..3,
@@ -100,21 +99,24 @@ proptest! {
             bench: &cached,
             options: BackupOptions {
                 cache_dir: Some(cache.path().to_owned()),
-            use_cache: true,
                 ..options(place.path(), threads)
             },
             count: 0,
         };
         let mut without = Chain { bench: &plain, options: options(place.path(), threads), count: 0 };
         for step in steps {
+            // A file that is written again with the same size within one tick of the kernel's clock (4 ms)
+            // looks unchanged to everybody who compares times, restic too: that is not the question here.
+            SystemClock.sleep(std::time::Duration::from_millis(12));
             for change in &step {
                 apply(place.path(), change);
             }
             let (a, b) = (with.next(), without.next());
             prop_assert!(cached.errors().is_empty());
             let tree = cached.tree(&a, place.path());
-            prop_assert_eq!(tree, plain.tree(&b, place.path()));
-            prop_assert_eq!(tree, reference(place.path(), &cached.repo.chunker()));
+            let wanted = reference(place.path(), &cached.repo.chunker());
+            prop_assert_eq!(plain.tree(&b, place.path()), wanted, "without cache");
+            prop_assert_eq!(tree, wanted, "with cache");
             prop_assert_eq!((a.files_new, a.files_changed, a.files_unmodified), (b.files_new, b.files_changed, b.files_unmodified));
             prop_assert_eq!((a.data_blobs, a.total_bytes_processed), (b.data_blobs, b.total_bytes_processed));
             // Directories above the source may change under our feet: one is above in any case.
@@ -152,7 +154,6 @@ fn the_cache_is_used_only_for_the_snapshot_it_belongs_to() {
         bench: &bench,
         options: BackupOptions {
             cache_dir: Some(cache.path().to_owned()),
-            use_cache: true,
             ..options(place.path(), 1)
         },
         count: 0,
@@ -189,7 +190,6 @@ fn young_entries_are_not_cached() {
         bench: &bench,
         options: BackupOptions {
             cache_dir: Some(cache.path().to_owned()),
-            use_cache: true,
             ..options(place.path(), 1)
         },
         count: 0,
@@ -211,7 +211,6 @@ fn lost_content_is_stored_again_in_spite_of_the_cache() {
         bench: &bench,
         options: BackupOptions {
             cache_dir: Some(cache.path().to_owned()),
-            use_cache: true,
             ..options(place.path(), 1)
         },
         count: 0,
@@ -244,7 +243,6 @@ fn unchanged_directories_are_not_read_from_the_repository() {
         bench: &bench,
         options: BackupOptions {
             cache_dir: Some(cache.path().to_owned()),
-            use_cache: true,
             ..options(place.path(), 1)
         },
         count: 0,
