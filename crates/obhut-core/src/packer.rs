@@ -304,11 +304,13 @@ impl Uploader {
     fn upload(&self, pack: PackBuilder) -> Result<()> {
         let pack = pack.finish(self.repo.key(), self.repo.random().as_ref())?;
         let name = FileName::new(FileKind::Pack, pack.id);
-        self.repo.store().put(name, &pack.bytes)?;
-        self.control.counters.bytes_written.fetch_add(
-            pack.bytes.len() as u64,
-            std::sync::atomic::Ordering::Relaxed,
-        );
+        let size = pack.bytes.len() as u64;
+        if pack.blobs.iter().any(|blob| blob.kind == BlobKind::Tree) {
+            self.repo.store().mark_tree_packs(&[pack.id]);
+        }
+        self.repo.store().put_shared(name, &Arc::new(pack.bytes))?;
+        let written = &self.control.counters.bytes_written;
+        written.fetch_add(size, std::sync::atomic::Ordering::Relaxed);
         let now = self.repo.clock().elapsed();
         let mut state = lock(&self.state);
         state.packs += 1;

@@ -172,6 +172,17 @@ impl Index {
         &self.packs
     }
 
+    /// The packs that hold trees: what a local cache keeps.
+    pub fn tree_packs(&self) -> Vec<Id> {
+        let mut numbers: Vec<u32> = self.tree.records.iter().map(|record| record.pack).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+            .into_iter()
+            .map(|number| self.packs[number as usize])
+            .collect()
+    }
+
     /// The position in [`Index::packs`] of the pack of a slot.
     pub fn pack_number(&self, slot: usize) -> usize {
         self.record(slot).1.pack as usize
@@ -314,6 +325,9 @@ mod tests {
             let index = builder.finish();
             prop_assert_eq!(index.len(), model.values().map(BTreeSet::len).sum::<usize>());
             prop_assert!(index.packs().is_sorted());
+            let tree_packs: BTreeSet<Id> = model.iter().filter(|((kind, _), _)| *kind == BlobKind::Tree)
+                .flat_map(|(_, copies)| copies.iter().map(|copy| copy.0)).collect();
+            prop_assert_eq!(index.tree_packs(), tree_packs.into_iter().collect::<Vec<_>>());
             for kind in [BlobKind::Data, BlobKind::Tree] {
                 for n in 0..=40 {
                     let id = blob_id(n, spread);

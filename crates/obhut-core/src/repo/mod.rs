@@ -165,7 +165,9 @@ impl Repository {
         threads: usize,
     ) -> Result<Arc<Index>> {
         let read = |id: &Id| self.load_unpacked(FileKind::Index, id);
-        index::load::load(ids, self.version(), threads, control, &read).map(Arc::new)
+        let index = index::load::load(ids, self.version(), threads, control, &read)?;
+        self.store.mark_tree_packs(&index.tree_packs());
+        Ok(Arc::new(index))
     }
 
     /// An unpacked file's plaintext (snapshot, index, lock): name checked, opened, decompressed.
