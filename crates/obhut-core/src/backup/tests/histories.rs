@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::world::{Clock as _, SystemClock};
 
 /// A change of a small tree.
 #[derive(Clone, Debug)]
@@ -115,8 +114,6 @@ proptest! {
         let mut parent = None;
         let mut before = std::collections::BTreeMap::new();
         for step in steps {
-            // See `caching`: one tick between two writes of the same file.
-            SystemClock.sleep(std::time::Duration::from_millis(12));
             for change in &step {
                 apply(&root, change);
             }
