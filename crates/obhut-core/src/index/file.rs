@@ -24,19 +24,21 @@ pub struct IndexFile {
     pub packs_to_delete: Packs,
 }
 
+// Every optional value may also be `null`: Go reads and writes it for an empty one, rustic writes it for the
+// missing `uncompressed_length` of a raw blob.
 #[derive(Deserialize)]
 struct FileJson<'a> {
-    #[serde(borrow, default)]
-    packs: Vec<PackJson<'a>>,
-    #[serde(borrow, default)]
-    packs_to_delete: Vec<PackJson<'a>>,
+    #[serde(borrow)]
+    packs: Option<Vec<PackJson<'a>>>,
+    #[serde(borrow)]
+    packs_to_delete: Option<Vec<PackJson<'a>>>,
 }
 
 #[derive(Deserialize)]
 struct PackJson<'a> {
     id: HexId,
-    #[serde(borrow, default)]
-    blobs: Vec<BlobJson<'a>>,
+    #[serde(borrow)]
+    blobs: Option<Vec<BlobJson<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -46,8 +48,7 @@ struct BlobJson<'a> {
     kind: Cow<'a, str>,
     offset: u32,
     length: u32,
-    #[serde(default)]
-    uncompressed_length: u32,
+    uncompressed_length: Option<u32>,
 }
 
 struct HexId(Id);
@@ -80,8 +81,8 @@ pub fn parse(object: &str, json: &[u8]) -> Result<IndexFile> {
     let file: FileJson<'_> =
         serde_json::from_slice(json).map_err(|e| Error::damaged(object, e.to_string()))?;
     Ok(IndexFile {
-        packs: convert(object, file.packs)?,
-        packs_to_delete: convert(object, file.packs_to_delete)?,
+        packs: convert(object, file.packs.unwrap_or_default())?,
+        packs_to_delete: convert(object, file.packs_to_delete.unwrap_or_default())?,
     })
 }
 
@@ -89,7 +90,7 @@ fn convert(object: &str, packs: Vec<PackJson<'_>>) -> Result<Packs> {
     packs
         .into_iter()
         .map(|pack| {
-            let blobs = pack.blobs.into_iter().map(|blob| {
+            let blobs = pack.blobs.unwrap_or_default().into_iter().map(|blob| {
                 let kind = match &*blob.kind {
                     "data" => BlobKind::Data,
                     "tree" => BlobKind::Tree,
@@ -108,7 +109,7 @@ fn convert(object: &str, packs: Vec<PackJson<'_>>) -> Result<Packs> {
                     id: blob.id.0,
                     offset: blob.offset,
                     length: blob.length,
-                    uncompressed: blob.uncompressed_length,
+                    uncompressed: blob.uncompressed_length.unwrap_or(0),
                 })
             });
             Ok((pack.id.0, blobs.collect::<Result<_>>()?))
@@ -241,6 +242,19 @@ mod tests {
         let file = parse("index x", json.as_bytes()).unwrap();
         assert!(file.packs.is_empty());
         assert_eq!(file.packs_to_delete.len(), 1);
+    }
+
+    #[test]
+    fn null_stands_for_empty() {
+        let id = "ab".repeat(32);
+        let json = format!(
+            r#"{{"packs":[{{"id":"{id}","blobs":[{{"id":"{id}","type":"data","offset":0,"length":40,"uncompressed_length":null}}]}},{{"id":"{id}","blobs":null}}],"packs_to_delete":null}}"#
+        );
+        let file = parse("index x", json.as_bytes()).unwrap();
+        assert_eq!(file.packs[0].1[0].uncompressed, 0);
+        assert!(file.packs[1].1.is_empty());
+        let empty = parse("index x", br#"{"packs":null}"#).unwrap();
+        assert_eq!(empty, IndexFile::default());
     }
 
     #[test]

@@ -41,8 +41,8 @@ impl Marked {
 
 #[derive(Deserialize)]
 struct FileJson<'a> {
-    #[serde(borrow, default)]
-    packs_to_delete: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    packs_to_delete: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +62,7 @@ pub fn parse(object: &str, json: &[u8]) -> Result<Vec<Marked>> {
     let damaged = |text: String| Error::damaged(object, text);
     let file: FileJson<'_> = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
     file.packs_to_delete
+        .unwrap_or_default()
         .into_iter()
         .map(|raw| {
             let pack: PackJson<'_> =
