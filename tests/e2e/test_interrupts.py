@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +15,9 @@ import trees
 from tools import Obhut, Restic, remains_below, same
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+#: Seconds from the signal to the end. Other tests run beside this one, so a single moment may take twice that.
+PROMISED = 2
 
 MOMENTS = (0.0, 0.15, 0.3, 0.5, 0.8, 1.2, 1.8, 2.6)
 
@@ -66,15 +70,17 @@ def interrupt(child: subprocess.Popen[bytes], moment: float, number: signal.Sign
 def test_a_backup_stops_at_any_moment(number: signal.Signals, code: int, source: Path, tmp_path: Path) -> None:
     ours = Obhut(tmp_path / "repo")
     ours.init()
-    codes = []
+    codes, took = [], []
     for moment in MOMENTS:
         got, seconds, err = interrupt(start(ours, "run", source), moment, number)
         codes.append(got)
         assert got in {0, code}, err.decode()
-        assert seconds < 2, f"took {seconds:.1f} s to stop after {moment} s"
+        assert seconds < 4, f"took {seconds:.1f} s to stop after {moment} s"
+        took.append(seconds)
         assert b"Traceback" not in err
         assert list((ours.repository / "locks").iterdir()) == []
     assert code in codes
+    assert statistics.median(took) < PROMISED, took
     assert len(ours.snapshots()) == codes.count(0)
     ours.backup(source)
     ours.check()
@@ -90,13 +96,16 @@ def test_other_verbs_stop_at_any_moment(words: list[str], source: Path, tmp_path
     ours.backup(source / "folder-1", source / "folder-2")
     ours.backup(source)
     ours("forget", "--group-by", "", "--keep-last", "1")
+    took = []
     for moment in MOMENTS[:6]:
         more = ["--target", str(tmp_path / "out")] if words[0] == "restore" else []
         got, seconds, err = interrupt(start(ours, *words, *more), moment, signal.SIGINT)
         assert got in {0, 130}, err.decode()
-        assert seconds < 2
+        assert seconds < 4
+        took.append(seconds)
         assert b"Traceback" not in err
         assert list((ours.repository / "locks").iterdir()) == []
+    assert statistics.median(took) < PROMISED, took
     Restic(ours.repository).check()
     ours.restore(tmp_path / "out")
     same(source, remains_below(tmp_path / "out", source))

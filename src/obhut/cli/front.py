@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from obhut import passwords, signals
+from obhut import passwords
 from obhut.backup.select import Filter
 from obhut.backup.session import Access, locked, open_repository
 from obhut.backup.sizes import parse_seconds
@@ -79,7 +79,6 @@ class Front:
     """What a command needs: console, reporter, and access to the repository."""
 
     def __init__(self, common: Common) -> None:
-        signals.install()
         passwords.harden_process()
         if common.quiet and common.verbose:
             raise ObhutError("invalid-argument", "--quiet and --verbose", "only one of the two can be used")

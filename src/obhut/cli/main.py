@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from obhut import __version__
+from obhut import __version__, signals
 from obhut.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line; gives the exit code."""
     json = _json_wanted(arguments)
     try:
+        # Before anything is loaded: a signal has its exit code from the first moment on.
+        signals.install()
         result = root.main(list(arguments), prog_name="obhut", standalone_mode=False)
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -94,9 +96,8 @@ def run(arguments: Sequence[str]) -> int:
         return _other(error, json=json)
     except BaseException as error:
         from obhut.errors import ObhutError
-        from obhut.signals import Interrupted
 
-        if not isinstance(error, Interrupted):
+        if not isinstance(error, signals.Interrupted):
             raise
         return _fail(ObhutError("cancelled", exit_code=error.exit_code), json=json)
     return result if isinstance(result, int) else 0
