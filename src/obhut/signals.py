@@ -55,6 +55,12 @@ def install() -> None:
             signal.signal(number, _handle)
 
 
+def ignore() -> None:
+    """The command has ended and its exit code stands: a late signal must not replace it while Python shuts down."""
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def caught() -> int | None:
     """The last signal, if any came."""
     return _State.caught

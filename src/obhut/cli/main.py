@@ -80,27 +80,36 @@ def _usage(error: click.ClickException, *, json: bool) -> int:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line; gives the exit code."""
+    """Runs one command line; gives the exit code. From the first moment on a signal has its exit code."""
     json = _json_wanted(arguments)
     try:
-        # Before anything is loaded: a signal has its exit code from the first moment on.
         signals.install()
+        from obhut.cli.console import secure_descriptors
+
+        secure_descriptors()
         result = root.main(list(arguments), prog_name="obhut", standalone_mode=False)
-    except click.exceptions.Exit as error:
+        signals.ignore()
+    except BaseException as error:  # noqa: BLE001  (the last place: nothing gets past it)
+        signals.ignore()
+        return _ended(error, json=json)
+    return result if isinstance(result, int) else 0
+
+
+def _ended(error: BaseException, *, json: bool) -> int:
+    """The exit code of a command that ended early, after saying why."""
+    if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         return _usage(error, json=json)
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         return 141
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (the last place: nothing gets past it)
-        return _other(error, json=json)
-    except BaseException as error:
+    if isinstance(error, signals.Interrupted):
         from obhut.errors import ObhutError
 
-        if not isinstance(error, signals.Interrupted):
-            raise
         return _fail(ObhutError("cancelled", exit_code=error.exit_code), json=json)
-    return result if isinstance(result, int) else 0
+    if not isinstance(error, (Exception, KeyboardInterrupt)):
+        raise error
+    return _other(error, json=json)
 
 
 def _other(error: BaseException, *, json: bool) -> int:
@@ -123,9 +132,6 @@ def _other(error: BaseException, *, json: bool) -> int:
 
 def main() -> None:
     """The program ``obhut``."""
-    from obhut.cli.console import secure_descriptors
-
-    secure_descriptors()
     code = run(sys.argv[1:])
     # Nothing is left in Python's own streams; what a closed reader refuses must not become a traceback at exit.
     for stream in (sys.stdout, sys.stderr):
