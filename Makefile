@@ -60,8 +60,8 @@ test-rust: ## the Rust tests alone
 test: setup test-rust ## all tests: Rust, Python, faults, interop with the peers that are found
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal
 
-test-fast: setup ## less than a minute: Python tests that are not slow
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not interop" -q
+test-fast: setup ## less than a minute: unit, property and contract tests that are not slow
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not interop" -q tests/unit tests/property tests/contract
 
 interop: setup ## only the tests against restic and rustic
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal tests/interop

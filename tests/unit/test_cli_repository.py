@@ -19,6 +19,9 @@ import pytest
 from obhut import __version__
 from program import PASSWORD, PROGRAM, Obhut
 
+#: Each case opens repositories through whole processes, with real key derivation.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def obhut(tmp_path: Path) -> Obhut:
