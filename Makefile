@@ -24,7 +24,7 @@ setup: $(VENV)/.installed $(VENV)/.built ## everything for users and developers:
 $(VENV)/.installed: requirements/dev.txt scripts/prerequisites
 	@scripts/prerequisites $(PYTHON)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # One profile for users, tests and wheel alike: what is tested is what runs.
