@@ -5,18 +5,30 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from obhut._core import exclude_match
 from obhut.backup.actions.run import Options
 from obhut.backup.sizes import parse_bytes
 from obhut.backup.snapshot import flatten_tags, split_tags
 from obhut.backup.sources import SourceLists, read_patterns, shown
 from obhut.cli.front import first
 from obhut.cli.variables import lookup
-from obhut.errors import ObhutError
+from obhut.errors import ObhutError, converted
 
 if TYPE_CHECKING:
     from obhut.cli.front import Front
 
 _TRUE = {"1", "t", "true", "yes", "on"}
+#: What chooses among files, by parameter and option.
+_CHOOSING = {
+    "exclude": "--exclude",
+    "iexclude": "--iexclude",
+    "exclude_file": "--exclude-file",
+    "iexclude_file": "--iexclude-file",
+    "exclude_caches": "--exclude-caches",
+    "exclude_if_present": "--exclude-if-present",
+    "exclude_larger_than": "--exclude-larger-than",
+    "one_file_system": "--one-file-system",
+}
 
 
 def _check(values: dict[str, Any]) -> None:
@@ -58,11 +70,30 @@ def _sources(front: Front, values: dict[str, Any]) -> tuple[bytes, ...]:
     return tuple(names)
 
 
+def _without_effect(front: Front, values: dict[str, Any]) -> None:
+    """A stream is saved whole, as restic does it: excludes are checked, recorded, and otherwise without effect.
+
+    Refusing them would break scripts that give every run the same excludes; saying nothing would let a person
+    believe in them.
+    """
+    given = [option for name, option in _CHOOSING.items() if values[name]]
+    if given and not front.json:
+        front.reporter.warn(f"notice: a stream is saved whole; without effect: {', '.join(given)}")
+    for patterns, ignore_case in ((values["exclude"], False), (values["iexclude"], True)):
+        for pattern in patterns:
+            with converted():
+                exclude_match(pattern, b"/", ignore_case=ignore_case)
+    if any(not spec.partition(b":")[0] for spec in values["exclude_if_present"]):
+        raise ObhutError("invalid-argument", "--exclude-if-present", "the name of the file is empty")
+
+
 def run_options(front: Front, values: dict[str, Any]) -> Options:
     """Checks and completes."""
     _check(values)
     environ = os.environb
     stream = values["stdin"] or values["stdin_from_command"]
+    if stream:
+        _without_effect(front, values)
     larger = front.of_profile("exclude_larger_than")
     tags = values["tags"] or tuple(split_tags(text) for text in front.of_profile("tag") or [])
     exclude_files = tuple(os.fsdecode(name) for name in _names(front, values["exclude_file"], "exclude_file"))
@@ -76,7 +107,7 @@ def run_options(front: Front, values: dict[str, Any]) -> Options:
         parent=values["parent"],
         force=values["force"],
         group_by=values["group_by"],
-        excludes=_names(front, values["exclude"], "exclude"),
+        excludes=tuple(values["exclude"]) if stream else _names(front, values["exclude"], "exclude"),
         excludes_of_files=tuple(read_patterns(exclude_files, environ)),
         iexcludes=(*_names(front, values["iexclude"], "iexclude"), *read_patterns(iexclude_files, environ)),
         exclude_if_present=_names(front, values["exclude_if_present"], "exclude_if_present"),

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--files-from-raw", multiple=True, metavar="FILE", help="Read sources from FILE, each ended by a zero byte."
 )
-@click.option("--stdin", is_flag=True, help="Back up standard input.")
+@click.option("--stdin", is_flag=True, help="Back up standard input, whole: excludes have no effect.")
 @click.option("--stdin-filename", metavar="NAME", default="stdin", help="Its name in the snapshot.")
 @click.option("--stdin-from-command", is_flag=True, help="PATH… is a command: back up its output; it must exit with 0.")
 @click.option("--tag", "tags", multiple=True, type=TAGS, help="Tags for the snapshot.")
