@@ -13,8 +13,10 @@ FOLDER ?=
 # What the extension is made of; a change here, and only here, makes `setup` build again.
 CORE := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 FUZZ_SECONDS ?= 60
+SOAK_MINUTES ?= 60
+SOAK_SEED ?= 1
 
-.PHONY: help setup lock fmt lint type test test-fast test-rust fuzz fuzz-replay faults interop bench docs coverage wheel quickstart clean
+.PHONY: help setup lock fmt lint type test test-fast test-rust fuzz fuzz-replay faults soak interop bench docs coverage wheel quickstart clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -68,6 +70,9 @@ interop: setup ## only the tests against restic and rustic
 
 faults: setup ## only the fault tests
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal tests/faults
+
+soak: setup ## random verbs and kills by obhut, restic and rustic for SOAK_MINUTES (SOAK_SEED=…)
+	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(SOAK_MINUTES) --seed $(SOAK_SEED)
 
 fuzz: setup ## fuzz every target for FUZZ_SECONDS (needs cargo-fuzz and a nightly Rust)
 	@scripts/fuzz $(FUZZ_SECONDS)
