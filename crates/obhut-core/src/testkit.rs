@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use crate::error::Result;
 use crate::keyfile::ScryptParams;
 use crate::repo::Repository;
 use crate::repo::open::{OpenOptions, Ports};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
-use crate::world::{Clock, SystemRandom, Timestamp};
+use crate::world::{Accounts, Clock, SystemRandom, Timestamp};
 
 /// The password of every test repository.
 pub const PASSWORD: &[u8] = b"obhut";
@@ -48,12 +49,38 @@ impl Clock for SimClock {
     }
 }
 
+/// Users and groups that are the same everywhere: `u0`, `g0`, … by number.
+pub struct MadeUp;
+
+impl Accounts for MadeUp {
+    fn user(&self, uid: u32) -> Result<Option<String>> {
+        Ok(Some(format!("u{uid}")))
+    }
+
+    fn group(&self, gid: u32) -> Result<Option<String>> {
+        Ok(Some(format!("g{gid}")))
+    }
+
+    fn uid(&self, name: &str) -> Result<Option<u32>> {
+        Ok(name
+            .strip_prefix('u')
+            .and_then(|number| number.parse().ok()))
+    }
+
+    fn gid(&self, name: &str) -> Result<Option<u32>> {
+        Ok(name
+            .strip_prefix('g')
+            .and_then(|number| number.parse().ok()))
+    }
+}
+
 /// Ports over `store` with a simulated clock.
 pub fn ports(store: Arc<dyn Store>, clock: Arc<SimClock>) -> Ports {
     Ports {
         store,
         clock,
         random: Arc::new(SystemRandom),
+        accounts: Arc::new(MadeUp),
     }
 }
 

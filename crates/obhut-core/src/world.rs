@@ -1,5 +1,5 @@
-//! The ports to the outside that tests and the simulator replace: clock and randomness.
-//! (Storage is the third: [`crate::store::Store`].)
+//! The ports to the outside that tests and the simulator replace: clock, randomness, accounts.
+//! (Storage is the fourth: [`crate::store::Store`].)
 
 #![allow(clippy::disallowed_methods)] // The one place that asks the machine for the time.
 
@@ -31,6 +31,19 @@ pub trait Clock: Send + Sync {
 pub trait Random: Send + Sync {
     /// Fills `bytes`; fails only if the system has no randomness.
     fn fill(&self, bytes: &mut [u8]) -> Result<()>;
+}
+
+/// The accounts of the host: what its numbers of users and groups are called, and back. Answers may be slow (a
+/// directory service): whoever asks often remembers. `Err` means that it cannot be found out now.
+pub trait Accounts: Send + Sync {
+    /// The name of a user.
+    fn user(&self, uid: u32) -> Result<Option<String>>;
+    /// The name of a group.
+    fn group(&self, gid: u32) -> Result<Option<String>>;
+    /// The number of a user.
+    fn uid(&self, name: &str) -> Result<Option<u32>>;
+    /// The number of a group.
+    fn gid(&self, name: &str) -> Result<Option<u32>>;
 }
 
 /// The machine's clock.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use obhut_core::accounts::SystemAccounts;
 use obhut_core::blob::Compression;
 use obhut_core::error::Error;
 use obhut_core::id::{FileKind, Id};
@@ -57,6 +58,7 @@ fn ports(store: &Store) -> Ports {
         store: Arc::clone(&store.inner),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
+        accounts: Arc::new(SystemAccounts),
     }
 }
 

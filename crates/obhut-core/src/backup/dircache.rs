@@ -3,8 +3,9 @@
 //! A directory is taken from the cache only if all of this holds; otherwise it is read as without it:
 //! - the cache was committed for exactly the snapshot that this backup compares with, and that snapshot
 //!   still exists;
-//! - repository, targets, excludes, flags, names and zone are the same (the key, which names the file);
-//! - names and facts (size, times, inode, device, mode, owner, links) of all entries are the same;
+//! - repository, targets, excludes, flags and zone are the same (the key, which names the file);
+//! - names and facts (size, times, inode, device, mode, owner, links) of all entries are the same, and so are
+//!   the names of their users and groups;
 //! - its tree and every data blob of its files are in the index of this run.
 //!
 //! Never cached: a directory with an entry that was younger than two seconds when it was looked at (its
@@ -22,7 +23,7 @@ use super::facts::Facts;
 use super::options::BackupOptions;
 use crate::durable::{self, Folder};
 use crate::error::{Code, Error, Result};
-use crate::fs::Stat;
+use crate::fs::{Names, Stat};
 use crate::id::{BlobKind, Id};
 use crate::index::Index;
 use crate::repo::Repository;
@@ -30,7 +31,7 @@ use crate::tree::{Node, TreeBuilder};
 use crate::world::Timestamp;
 
 /// First bytes of a file: name and version.
-const MAGIC: &[u8; 8] = b"obdirs\0\x01";
+const MAGIC: &[u8; 8] = b"obdirs\0\x02";
 /// A larger file is not read.
 const LIMIT: u64 = 4 << 30;
 /// Entries younger than this are not trusted.
@@ -169,16 +170,19 @@ impl Known {
     }
 }
 
-/// The digest of entries in order, `None` if one of them is too young at `now`.
-pub fn digest(entries: &[(Vec<u8>, Stat)], now: Timestamp) -> Option<Id> {
+/// The digest of entries in order, `None` if one of them is too young at `now`. `names`: of their owners.
+pub fn digest(entries: &[(Vec<u8>, Stat)], names: &Names, now: Timestamp) -> Option<Id> {
     let young = |time: Timestamp| time.secs + YOUNG >= now.secs;
     let mut hash = Sha256::new();
     for (name, stat) in entries {
         if young(stat.mtime) || young(stat.ctime) {
             return None;
         }
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name);
+        let (user, group) = (names.user(stat.uid), names.group(stat.gid));
+        for text in [name.as_slice(), user.as_bytes(), group.as_bytes()] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
         for number in [
             u64::from(stat.mode),
             stat.size,
@@ -208,7 +212,7 @@ pub fn node_digest(node: &Node) -> Result<Id> {
 
 fn key(repo: &Repository, options: &BackupOptions, targets: &[Vec<u8>], facts: &Facts) -> Id {
     let text = format!(
-        "{} {targets:?} {:?} {:?} {:?} {} {} {} {} {} {} {}",
+        "{} {targets:?} {:?} {:?} {:?} {} {} {} {} {} {}",
         repo.id(),
         options.excludes,
         options.iexcludes,
@@ -218,7 +222,6 @@ fn key(repo: &Repository, options: &BackupOptions, targets: &[Vec<u8>], facts: &
         options.one_file_system,
         options.ignore_ctime,
         options.ignore_inode,
-        facts.names.fingerprint(),
         facts.zone.fingerprint(),
     );
     Id::of(text.as_bytes())

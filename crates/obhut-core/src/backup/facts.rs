@@ -6,7 +6,7 @@ use crate::tree::{Node, NodeType, mode_to_go};
 
 /// What turns numbers into names and instants into times of a zone.
 pub struct Facts {
-    /// Names of users and groups.
+    /// Names of users and groups, remembered for this backup.
     pub names: Names,
     /// The host's zone.
     pub zone: LocalZone,

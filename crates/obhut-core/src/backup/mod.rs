@@ -175,6 +175,11 @@ impl Scene<'_> {
             return Err(Error::new(Code::NothingSaved, "", detail));
         }
         let cache = engine.cache.take();
+        if let Some(error) = engine.facts.names.failure() {
+            engine
+                .report
+                .notice(error.object().as_bytes(), "names-unavailable");
+        }
         let mut summary = BackupSummary::default();
         engine.report.fill(&mut summary);
         let tree = engine.root.get().copied();
@@ -196,7 +201,7 @@ impl Scene<'_> {
     ) -> Engine<'e> {
         let options = self.options;
         let facts = Facts {
-            names: Names::system(),
+            names: Names::new(Arc::clone(self.repo.accounts())),
             zone: LocalZone::system(),
             with_atime: options.with_atime,
         };

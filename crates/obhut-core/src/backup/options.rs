@@ -55,9 +55,9 @@ pub struct BackupOptions {
 /// Something worth telling that is no failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// The path.
+    /// The path (or the user or group without a name).
     pub item: Vec<u8>,
-    /// `socket-skipped`, `tagfile-unusable`, `source-changed`, `repository-inside-source`.
+    /// `socket-skipped`, `tagfile-unusable`, `source-changed`, `repository-inside-source`, `names-unavailable`.
     pub code: &'static str,
 }
 

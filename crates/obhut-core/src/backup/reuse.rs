@@ -27,7 +27,7 @@ impl Engine<'_> {
     pub fn memo(&self, entries: &[(Vec<u8>, Stat)], errors: u64) -> Option<Memo> {
         self.cache.as_ref()?;
         Some(Memo {
-            digest: digest(entries, self.repo.clock().now()),
+            digest: digest(entries, &self.facts.names, self.repo.clock().now()),
             errors,
             reused: None,
         })

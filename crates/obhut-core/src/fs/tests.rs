@@ -3,9 +3,15 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use rustix::fs::{Mode, XattrFlags};
+use rustix::io::Errno;
 
 use super::*;
-use rustix::fs::{Mode, XattrFlags};
+use crate::error::{Error, Result};
+use crate::world::Accounts;
 
 fn open(directory: &std::path::Path) -> Handle {
     let base = open_directory_path(directory.as_os_str().as_bytes()).unwrap();
@@ -128,19 +134,89 @@ fn attributes_of_any_size_are_read() {
     assert_eq!(value(b"user.small"), Some(b"abc".to_vec()));
 }
 
+/// Counts the questions; user 1 and group 1 cannot be found out, 2 has no name.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl Counting {
+    fn answer(&self, kind: &str, number: u32) -> Result<Option<String>> {
+        self.0.fetch_add(1, Relaxed);
+        match number {
+            1 => Err(Error::os(format!("name of {kind} 1"), Errno::TIMEDOUT)),
+            2 => Ok(None),
+            _ => Ok(Some(format!("{kind}{number}"))),
+        }
+    }
+}
+
+impl Accounts for Counting {
+    fn user(&self, uid: u32) -> Result<Option<String>> {
+        self.answer("user", uid)
+    }
+    fn group(&self, gid: u32) -> Result<Option<String>> {
+        self.answer("group", gid)
+    }
+    fn uid(&self, _: &str) -> Result<Option<u32>> {
+        Ok(None)
+    }
+    fn gid(&self, _: &str) -> Result<Option<u32>> {
+        Ok(None)
+    }
+}
+
 #[test]
-fn names_come_from_the_first_good_line() {
-    let names = Names::parse(
-        b"# comment\nroot:x:0:0:root:/root:/bin/sh\nother:x:0:0::/:\nbad:x:5\n+nis:x:6:6::/:\nu:x:007:7::/:\nv:x:8:x::/:\n",
-        b"wheel:x:0:root\nusers:x:100:\nshort:x:1\n",
-    );
-    assert_eq!(names.user(0), "root");
-    assert_eq!(names.user(5), "");
-    assert_eq!(names.user(6), "");
-    assert_eq!(names.user(7), "");
-    assert_eq!(names.user(8), "");
-    assert_eq!(names.group(0), "wheel");
-    assert_eq!(names.group(100), "users");
-    assert_eq!(names.group(1), "");
-    assert_ne!(names.fingerprint(), Names::default().fingerprint());
+fn a_name_is_asked_for_once() {
+    let accounts = Arc::new(Counting::default());
+    let names = Names::new(Arc::clone(&accounts) as Arc<dyn Accounts>);
+    for _ in 0..3 {
+        assert_eq!(
+            (names.user(7), names.group(7)),
+            ("user7".into(), "group7".into())
+        );
+        assert_eq!(
+            (names.user(2), names.group(2)),
+            (String::new(), String::new())
+        );
+    }
+    assert_eq!(accounts.0.load(Relaxed), 4);
+    assert!(names.failure().is_none());
+    for _ in 0..3 {
+        assert_eq!(
+            (names.group(1), names.user(1)),
+            (String::new(), String::new())
+        );
+    }
+    assert_eq!(accounts.0.load(Relaxed), 6);
+    assert_eq!(names.failure().unwrap().object(), "name of group 1");
+}
+
+#[test]
+fn names_are_the_same_for_all_threads() {
+    /// Another name each time: a directory that changes while it is asked.
+    struct Restless(AtomicUsize);
+    impl Accounts for Restless {
+        fn user(&self, _: u32) -> Result<Option<String>> {
+            Ok(Some(self.0.fetch_add(1, Relaxed).to_string()))
+        }
+        fn group(&self, _: u32) -> Result<Option<String>> {
+            Ok(None)
+        }
+        fn uid(&self, _: &str) -> Result<Option<u32>> {
+            Ok(None)
+        }
+        fn gid(&self, _: &str) -> Result<Option<u32>> {
+            Ok(None)
+        }
+    }
+    let names = Names::new(Arc::new(Restless(AtomicUsize::new(0))));
+    let seen: std::collections::HashSet<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..50).map(|_| names.user(5)).collect::<Vec<_>>()))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    assert_eq!(seen.len(), 1);
 }

@@ -22,7 +22,7 @@ use crate::job::Control;
 use crate::snapshot::{self, SnapshotRoot};
 use crate::store::Store;
 use crate::store::latch::Latch;
-use crate::world::{Clock, Random};
+use crate::world::{Accounts, Clock, Random};
 
 use config::Config;
 
@@ -44,6 +44,7 @@ pub struct Repository {
     latch: Arc<Latch>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    accounts: Arc<dyn Accounts>,
     key: Arc<Key>,
     key_id: Id,
     config: Config,
@@ -73,6 +74,11 @@ impl Repository {
     /// Randomness.
     pub fn random(&self) -> &Arc<dyn Random> {
         &self.random
+    }
+
+    /// Users and groups of the host.
+    pub fn accounts(&self) -> &Arc<dyn Accounts> {
+        &self.accounts
     }
 
     /// The master key.

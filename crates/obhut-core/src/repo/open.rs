@@ -15,7 +15,7 @@ use crate::selftest;
 use crate::store::Store;
 use crate::store::cache::{Cache, DEFAULT_BOUND};
 use crate::store::latch::Latch;
-use crate::world::{Clock, Random};
+use crate::world::{Accounts, Clock, Random};
 
 /// How many key files are tried before giving up (restic's limit: each costs a key derivation).
 const MAX_KEYS: usize = 20;
@@ -31,6 +31,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Users and groups of the host.
+    pub accounts: Arc<dyn Accounts>,
 }
 
 /// How to open.
@@ -79,6 +81,7 @@ impl Repository {
             store,
             clock,
             random,
+            ..
         } = &ports;
         selftest::once()?;
         check_pack_size(options.pack_size)?;
@@ -166,6 +169,7 @@ impl Repository {
             latch,
             clock: ports.clock,
             random: ports.random,
+            accounts: ports.accounts,
             key: Arc::new(master),
             key_id,
             chunker: Arc::new(Chunker::new(config.polynomial)),

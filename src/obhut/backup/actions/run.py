@@ -124,6 +124,7 @@ _NOTICES: Final = {
     "socket-skipped": ("sockets cannot be backed up", 2),
     "tagfile-unusable": ("the tag file cannot be read, so its folder is not left out", 1),
     "source-changed": ("changed while it was read", 1),
+    "names-unavailable": ("cannot be found out now; its number is recorded without a name", 1),
     "repository-inside-source": ("the repository lies inside the source; exclude it, or it grows with every backup", 1),
 }
 

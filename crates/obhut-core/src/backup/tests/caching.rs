@@ -8,8 +8,8 @@ use crate::repo::open::{OpenOptions, Ports};
 use crate::store::Store;
 use crate::store::fault::{Faults, Plan};
 use crate::store::memory::MemoryStore;
-use crate::testkit::{CHEAP, PASSWORD};
-use crate::world::{Clock, SystemClock, SystemRandom};
+use crate::testkit::{CHEAP, MadeUp, PASSWORD};
+use crate::world::{Accounts, Clock, SystemClock, SystemRandom};
 
 /// The machine's clock, an hour ahead: no entry is young.
 struct Later;
@@ -34,12 +34,20 @@ fn bench(clock: Arc<dyn Clock>) -> Bench {
     bench_on(Arc::new(MemoryStore::new()), clock)
 }
 
-fn bench_on(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Bench {
-    let ports = Ports {
+fn ports_on(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Ports {
+    Ports {
         store,
         clock,
         random: Arc::new(SystemRandom),
-    };
+        accounts: Arc::new(MadeUp),
+    }
+}
+
+fn bench_on(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Bench {
+    bench_of(ports_on(store, clock))
+}
+
+fn bench_of(ports: Ports) -> Bench {
     // One polynomial for all: trees of two repositories are compared, so files must be cut alike.
     let cuts = Some(crate::polynomial::Polynomial(0x3d_a335_8b4d_c173));
     let repo = Repository::init(ports, PASSWORD, 2, cuts, CHEAP, &OpenOptions::default()).unwrap();
@@ -132,7 +140,7 @@ proptest! {
 /// A cache that would be wrong shows by what it leaves out: its table is asked directly.
 fn knows(chain: &Chain<'_>, path: &Path) -> bool {
     let facts = Facts {
-        names: Names::system(),
+        names: Names::new(Arc::clone(chain.bench.repo.accounts())),
         zone: LocalZone::system(),
         with_atime: false,
     };
@@ -176,6 +184,60 @@ fn the_cache_is_used_only_for_the_snapshot_it_belongs_to() {
         commit_cache("unknown", &Id([1; 32])).unwrap_err().code(),
         Code::InvalidArgument
     );
+}
+
+/// Accounts whose names can be changed.
+struct Renamed(std::sync::Mutex<&'static str>);
+
+impl Accounts for Renamed {
+    fn user(&self, uid: u32) -> Result<Option<String>> {
+        Ok(Some(format!("{}{uid}", self.0.lock().unwrap())))
+    }
+    fn group(&self, _: u32) -> Result<Option<String>> {
+        Err(Error::os("name of a group", rustix::io::Errno::TIMEDOUT))
+    }
+    fn uid(&self, _: &str) -> Result<Option<u32>> {
+        Ok(None)
+    }
+    fn gid(&self, _: &str) -> Result<Option<u32>> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_user_with_a_new_name_is_noticed_in_spite_of_the_cache() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    std::fs::write(place.path().join("d/f"), b"x").unwrap();
+    let accounts = Arc::new(Renamed(std::sync::Mutex::new("old")));
+    let ports = Ports {
+        accounts: Arc::clone(&accounts) as Arc<dyn Accounts>,
+        ..ports_on(Arc::new(MemoryStore::new()), Arc::new(Later))
+    };
+    let bench = bench_of(ports);
+    let mut chain = Chain {
+        bench: &bench,
+        options: BackupOptions {
+            cache_dir: Some(cache.path().to_owned()),
+            ..options(place.path(), 1)
+        },
+        count: 0,
+    };
+    let owner = |summary: &BackupSummary| {
+        let file = bench.node(summary.tree.unwrap(), &place.path().join("d/f"));
+        file.unwrap().user
+    };
+    let uid = std::fs::metadata(place.path()).unwrap().uid();
+    let first = chain.next();
+    assert_eq!(owner(&first), format!("old{uid}"));
+    assert!(first.notices.iter().any(|n| n.code == "names-unavailable"));
+    assert_eq!(chain.next().tree_blobs, 0);
+    *accounts.0.lock().unwrap() = "new";
+    let renamed = chain.next();
+    assert_eq!(owner(&renamed), format!("new{uid}"));
+    assert_eq!(renamed.data_blobs, 0);
+    assert!(bench.errors().is_empty());
 }
 
 #[test]

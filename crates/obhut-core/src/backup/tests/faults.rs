@@ -8,7 +8,7 @@ use crate::repo::open::{OpenOptions, Ports};
 use crate::store::Store;
 use crate::store::fault::{Fault, Faults};
 use crate::store::memory::MemoryStore;
-use crate::testkit::{CHEAP, PASSWORD, SimClock};
+use crate::testkit::{CHEAP, MadeUp, PASSWORD, SimClock};
 use crate::world::{Clock, Random, SystemRandom};
 
 /// Randomness that does something at its n-th call: every sealed blob asks for some.
@@ -68,6 +68,7 @@ fn trapped(
         store: Arc::new(MemoryStore::new()),
         clock: SimClock::new(),
         random: Arc::clone(&trap) as Arc<dyn Random>,
+        accounts: Arc::new(MadeUp),
     };
     let repo = Repository::init(ports, PASSWORD, 2, None, CHEAP, &OpenOptions::default()).unwrap();
     let repo = Arc::new(repo);

@@ -140,7 +140,7 @@ fn reference_node(path: &Path, chunker: &Chunker) -> Option<Node> {
             nanos: nanos as u32,
         })
     };
-    let names = Names::system();
+    let names = Names::new(Arc::new(testkit::MadeUp));
     let mut node = Node::new(path.file_name().unwrap().as_bytes().to_vec(), kind);
     node.mode = mode_to_go(meta.mode());
     node.mtime = time(meta.mtime(), meta.mtime_nsec());

@@ -17,6 +17,7 @@ use crate::repo::open::{OpenOptions, Ports};
 use crate::restore::{Overwrite, RestoreOptions, RestoreSummary, run};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
+use crate::testkit::MadeUp;
 use crate::tree::{Node, NodeType, TreeBuilder, mode_to_go};
 use crate::world::{SystemClock, SystemRandom, Timestamp};
 
@@ -137,6 +138,7 @@ impl Kit {
             store,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            accounts: Arc::new(MadeUp),
         };
         let params = ScryptParams {
             n: 1 << 14,
