@@ -171,3 +171,24 @@ def test_waiting_for_a_lock_ends_when_it_is_released(repository: Path, tmp_path:
         child.send_signal(signal.SIGCONT)
         out, _ = waiting.communicate(timeout=90)
         assert waiting.returncode == 0, out
+
+
+def test_who_waits_says_for_whom(repository: Path) -> None:
+    """People read it on standard error; with --json neither restic nor we say anything."""
+    ours, theirs = Obhut(repository), Restic(repository)
+    with stopped_while_locking(theirs, "forget", "--keep-last", "2") as child:
+        ran = ours("snapshots", "--retry-lock", "1s", expect=11)
+        name = held(theirs)["hostname"]
+        assert f"locked exclusively by process {child.pid} of ".encode() in ran.err, (ran, name)
+        assert b"on this machine (lock of 20" in ran.err
+        assert b"); waiting up to 1s for it\n" in ran.err
+        assert b"waiting" not in ran.out
+        for tool in (ours, theirs):
+            ran = tool("snapshots", "--json", "--retry-lock", "1s", expect=11)
+            assert b"waiting" not in ran.out + ran.err
+        assert b"waiting" not in ours("snapshots", "-q", "--retry-lock", "1s", expect=11).err
+        assert b"waiting" not in ours("snapshots", expect=11).err
+        child.kill()
+        child.wait(30)
+        ran = ours("snapshots", "--retry-lock", "1s", expect=11)
+        assert b"it looks left behind" in ran.err

@@ -86,6 +86,17 @@ impl LockInfo {
         old || (self.hostname == hostname && !is_alive(self.pid))
     }
 
+    /// A line for whoever waits for this lock to go: who holds it, since when, and whether it was left behind.
+    /// `left` seconds are waited at most.
+    fn waiting_line(&self, id: Id, stale: bool, left: Duration) -> Vec<u8> {
+        let line = serde_json::json!({
+            "lock": id.hex(), "exclusive": self.exclusive, "hostname": self.hostname,
+            "username": self.username, "pid": self.pid, "time": self.time, "stale": stale,
+            "seconds": left.as_secs_f64(),
+        });
+        format!("{line}\n").into_bytes()
+    }
+
     fn describe(&self) -> String {
         let kind = if self.exclusive {
             "exclusive lock"
@@ -117,7 +128,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes a lock, retrying for `retry`: after 5 s, doubling up to 60 s.
+    /// Takes a lock, retrying for `retry`: after 5 s, doubling up to 60 s. A line of JSON goes to
+    /// [`Control::emit`] when the wait begins, and again when it is another process that is waited for.
     pub fn acquire(
         repo: &Arc<Repository>,
         exclusive: bool,
@@ -127,21 +139,28 @@ impl Lock {
         let clock = repo.clock();
         let start = clock.elapsed();
         let mut pause = Duration::from_secs(5);
+        let mut told: Option<(String, i64)> = None;
         // The age of our lock counts from before it was written.
         let (id, written) = loop {
             let before = clock.elapsed();
-            match take(repo, exclusive, control) {
-                Ok(id) => break (id, before),
-                Err(e) if e.code() == Code::RepositoryLocked => {
-                    let left = retry.saturating_sub(clock.elapsed().saturating_sub(start));
-                    if left.is_zero() {
-                        return Err(e);
-                    }
-                    sleep(repo, pause.min(left), control)?;
-                    pause = (pause * 2).min(Duration::from_secs(60));
-                }
-                Err(e) => return Err(e),
+            let (other, info) = match take(repo, exclusive, control)? {
+                Taken::Ours(id) => break (id, before),
+                Taken::Refused(other, info) => (other, info),
+            };
+            let left = retry.saturating_sub(clock.elapsed().saturating_sub(start));
+            if left.is_zero() {
+                let name = FileName::new(FileKind::Lock, other).to_string();
+                return Err(Error::new(Code::RepositoryLocked, name, info.describe()));
             }
+            // A refreshed lock has another name and time, and is still the same process's.
+            let holder = Some((info.hostname.clone(), info.pid));
+            if told != holder {
+                let stale = info.is_stale(clock.now().secs, &repo.identity().hostname, &is_alive);
+                control.emit(&info.waiting_line(other, stale, left))?;
+                told = holder;
+            }
+            sleep(repo, pause.min(left), control)?;
+            pause = (pause * 2).min(Duration::from_secs(60));
         };
         let held = Arc::new((
             Mutex::new(Held {
@@ -216,17 +235,31 @@ fn forgiving_delete(repo: &Repository, id: Id) -> Result<()> {
     }
 }
 
+enum Taken {
+    Ours(Id),
+    /// Another process holds a lock that ours cannot stand beside.
+    Refused(Id, LockInfo),
+}
+
 /// Checks all others, writes ours, waits, checks again; on conflict ours is removed.
-fn take(repo: &Repository, exclusive: bool, control: &Control) -> Result<Id> {
-    refuse_conflicts(repo, exclusive, None, control)?;
-    let id = write(repo, exclusive)?;
-    let settled = sleep(repo, SETTLE, control)
-        .and_then(|()| refuse_conflicts(repo, exclusive, Some(id), control));
-    if let Err(e) = settled {
-        forgiving_delete(repo, id)?;
-        return Err(e);
+fn take(repo: &Repository, exclusive: bool, control: &Control) -> Result<Taken> {
+    if let Some((other, info)) = conflict(repo, exclusive, None, control)? {
+        return Ok(Taken::Refused(other, info));
     }
-    Ok(id)
+    let id = write(repo, exclusive)?;
+    let settled =
+        sleep(repo, SETTLE, control).and_then(|()| conflict(repo, exclusive, Some(id), control));
+    match settled {
+        Ok(None) => Ok(Taken::Ours(id)),
+        Ok(Some((other, info))) => {
+            forgiving_delete(repo, id)?;
+            Ok(Taken::Refused(other, info))
+        }
+        Err(e) => {
+            forgiving_delete(repo, id)?;
+            Err(e)
+        }
+    }
 }
 
 fn write(repo: &Repository, exclusive: bool) -> Result<Id> {
@@ -245,22 +278,16 @@ fn write(repo: &Repository, exclusive: bool) -> Result<Id> {
     repo.save_unpacked(FileKind::Lock, &info.encode())
 }
 
-fn refuse_conflicts(
+/// The first lock that excludes ours.
+fn conflict(
     repo: &Repository,
     exclusive: bool,
     own: Option<Id>,
     control: &Control,
-) -> Result<()> {
-    for (id, info) in read_all(repo, control)? {
-        if own != Some(id) && (exclusive || info.exclusive) {
-            return Err(Error::new(
-                Code::RepositoryLocked,
-                FileName::new(FileKind::Lock, id).to_string(),
-                info.describe(),
-            ));
-        }
-    }
-    Ok(())
+) -> Result<Option<(Id, LockInfo)>> {
+    let locks = read_all(repo, control)?.into_iter();
+    let mut others = locks.filter(|(id, _)| own != Some(*id));
+    Ok(others.find(|(_, info)| exclusive || info.exclusive))
 }
 
 /// All locks. Empty files are ignored (power loss), vanished ones too; an unreadable one is tried up to four
@@ -387,193 +414,4 @@ fn is_alive(pid: i64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testkit::repository;
-    use crate::world::Clock as _;
-
-    fn acquire(repo: &Arc<Repository>, exclusive: bool) -> Result<Lock> {
-        Lock::acquire(repo, exclusive, Duration::ZERO, &Control::default())
-    }
-
-    fn locks(repo: &Repository) -> Vec<Id> {
-        repo.list(FileKind::Lock).unwrap()
-    }
-
-    fn until(what: impl Fn() -> bool) {
-        for _ in 0..1000 {
-            if what() {
-                return;
-            }
-            SystemSleep::millis(5);
-        }
-        panic!("it did not happen within five seconds");
-    }
-
-    struct SystemSleep;
-    impl SystemSleep {
-        fn millis(n: u64) {
-            use crate::world::SystemClock;
-            SystemClock.sleep(Duration::from_millis(n));
-        }
-    }
-
-    #[test]
-    fn shared_locks_stand_together_exclusive_ones_alone() {
-        let (repo, _) = repository();
-        let (a, b) = (
-            acquire(&repo, false).unwrap(),
-            acquire(&repo, false).unwrap(),
-        );
-        assert_eq!(
-            acquire(&repo, true).err().unwrap().code(),
-            Code::RepositoryLocked
-        );
-        assert_eq!(
-            locks(&repo).len(),
-            2,
-            "a refused lock leaves nothing behind"
-        );
-        a.release().unwrap();
-        drop(b);
-        let exclusive = acquire(&repo, true).unwrap();
-        for kind in [true, false] {
-            let error = acquire(&repo, kind).err().unwrap();
-            assert_eq!(error.code(), Code::RepositoryLocked);
-            assert!(
-                error.detail().contains("exclusive lock of process"),
-                "{error}"
-            );
-        }
-        drop(exclusive);
-        assert!(locks(&repo).is_empty());
-    }
-
-    #[test]
-    fn retrying_waits_until_the_other_is_gone_or_the_time_is_over() {
-        let (repo, clock) = repository();
-        let held = acquire(&repo, true).unwrap();
-        let before = clock.elapsed();
-        let retry = Duration::from_secs(60);
-        let error = Lock::acquire(&repo, false, retry, &Control::default())
-            .err()
-            .unwrap();
-        assert_eq!(error.code(), Code::RepositoryLocked);
-        assert!(clock.elapsed() >= before + retry);
-        drop(held);
-        assert!(Lock::acquire(&repo, false, retry, &Control::default()).is_ok());
-    }
-
-    #[test]
-    fn a_lock_is_refreshed_and_a_removed_one_latches_the_store() {
-        let (repo, clock) = repository();
-        let held = acquire(&repo, false).unwrap();
-        let first = locks(&repo);
-        clock.advance(REFRESH);
-        until(|| locks(&repo).len() == 1 && locks(&repo) != first);
-        let second = locks(&repo);
-        repo.store()
-            .delete(FileName::new(FileKind::Lock, second[0]))
-            .unwrap();
-        clock.advance(REFRESH);
-        until(|| repo.save_unpacked(FileKind::Snapshot, b"{}").is_err());
-        let error = repo.save_unpacked(FileKind::Snapshot, b"{}").unwrap_err();
-        assert_eq!(error.code(), Code::LockLost);
-        drop(held);
-    }
-
-    #[test]
-    fn after_a_long_suspend_the_old_file_must_still_be_there() {
-        for removed in [false, true] {
-            let (repo, clock) = repository();
-            let held = acquire(&repo, false).unwrap();
-            let first = locks(&repo);
-            if removed {
-                repo.store()
-                    .delete(FileName::new(FileKind::Lock, first[0]))
-                    .unwrap();
-            }
-            clock.advance(Duration::from_secs(8 * 3600));
-            if removed {
-                until(|| repo.save_unpacked(FileKind::Snapshot, b"{}").is_err());
-                assert!(locks(&repo).is_empty());
-            } else {
-                until(|| locks(&repo).len() == 1 && locks(&repo) != first);
-                repo.save_unpacked(FileKind::Snapshot, b"{}").unwrap();
-            }
-            drop(held);
-            assert!(locks(&repo).is_empty());
-        }
-    }
-
-    #[test]
-    fn an_unreadable_lock_is_an_error_and_an_empty_one_is_ignored() {
-        let (repo, clock) = repository();
-        let name = FileName::new(FileKind::Lock, Id([7; 32]));
-        repo.store().put(name, b"").unwrap();
-        acquire(&repo, true).unwrap().release().unwrap();
-        repo.store().delete(name).unwrap();
-        repo.store().put(name, &[9; 100]).unwrap();
-        let before = clock.elapsed();
-        let error = acquire(&repo, false).err().unwrap();
-        assert_eq!(error.code(), Code::Damaged);
-        assert!(error.object().contains(&name.id.hex()));
-        assert!(clock.elapsed() >= before + Duration::from_secs(35));
-        assert_eq!(remove(&repo, false, &Control::default()).unwrap(), 0);
-        assert_eq!(remove(&repo, true, &Control::default()).unwrap(), 1);
-    }
-
-    #[test]
-    fn cancel_while_waiting_leaves_no_lock() {
-        let (repo, _) = repository();
-        let control = Control::default();
-        control.cancel();
-        let error = Lock::acquire(&repo, false, Duration::ZERO, &control)
-            .err()
-            .unwrap();
-        assert_eq!(error.code(), Code::Cancelled);
-        assert!(locks(&repo).is_empty());
-    }
-
-    #[test]
-    fn what_is_stale() {
-        let written = LockInfo {
-            time: "2026-01-01T00:00:00.5+01:00".to_owned(),
-            hostname: "h".to_owned(),
-            pid: 5,
-            ..LockInfo::default()
-        };
-        let at = GoTime::parse(&written.time).unwrap().at.secs;
-        assert!(!written.is_stale(at + STALE_SECONDS, "h", &|_| true));
-        assert!(written.is_stale(at + STALE_SECONDS + 1, "other", &|_| true));
-        assert!(written.is_stale(at, "h", &|_| false), "its process is dead");
-        assert!(
-            !written.is_stale(at, "other", &|_| false),
-            "nobody here knows"
-        );
-        // A clock in the past: the lock seems to come from the future and stands.
-        assert!(!written.is_stale(at - 86400, "other", &|_| true));
-        let odd = LockInfo {
-            time: "yesterday".to_owned(),
-            ..written
-        };
-        assert!(!odd.is_stale(at, "h", &|_| false));
-    }
-
-    #[test]
-    fn the_bytes_are_restics() {
-        let info = LockInfo {
-            time: "2026-01-02T03:04:05.6Z".to_owned(),
-            exclusive: true,
-            hostname: "h<1>".to_owned(),
-            username: "u".to_owned(),
-            pid: 123,
-            uid: 1000,
-            gid: 0,
-        };
-        let json = info.encode();
-        let want = "{\"time\":\"2026-01-02T03:04:05.6Z\",\"exclusive\":true,\"hostname\":\"h\\u003c1\\u003e\",\"username\":\"u\",\"pid\":123,\"uid\":1000}";
-        assert_eq!(String::from_utf8_lossy(&json), want);
-        assert_eq!(LockInfo::parse("x", &json).unwrap(), info);
-    }
-}
+mod tests;

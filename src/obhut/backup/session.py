@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from obhut import _core, signals
 from obhut.backup import snapshot as model
 from obhut.backup.user import username
+from obhut.backup.waiting import Waiting
 from obhut.errors import ObhutError, converted, core_error
 from obhut.job import Reporter, collect, watch
 from obhut.passwords import PROMPTS, Question
@@ -103,7 +104,8 @@ def locked(
         return
     with converted():
         job = repository.lock(exclusive=exclusive, retry_seconds=access.retry_lock)
-    watch(job, reporter)
+    waiting: Any = Waiting(reporter, access.host)
+    watch(job, waiting)
     lock: _core.Lock | None = None
     try:
         with signals.shielded(), converted():

@@ -46,6 +46,13 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def format_span(seconds: float) -> str:
+    """``30s``, ``5m``, ``1h30m``: as --retry-lock takes it, in whole seconds."""
+    whole = round(seconds)
+    parts = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
 def format_percent(part: int, whole: int) -> str:
     """``12.34%``; empty when there is no whole."""
     return f"{min(100.0, 100.0 * part / whole):.2f}%" if whole else ""
