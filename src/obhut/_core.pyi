@@ -112,7 +112,10 @@ class Repository:
         """Whether config says ``append_only`` (rustic) or the storage refuses deletion."""
 
     def lock(self, *, exclusive: bool, retry_seconds: float) -> Job:
-        """Takes a lock; when it has ended, ``take_lock`` gives it."""
+        """Takes a lock; when it has ended, ``take_lock`` gives it.
+
+        Output while it waits: ``{"lock", "exclusive", "hostname", "username", "pid", "time", "stale", "seconds"}``, a line for each
+        process that it waits for; ``stale``: it looks left behind; ``seconds``: how long it waits at most."""
 
     def take_lock(self, job: Job) -> Lock: ...
     def unlock(self, *, remove_all: bool) -> Job:
@@ -192,6 +195,8 @@ class Repository:
         verify: bool,
         sync: bool,
         xattrs: bool,
+        include_xattrs: list[bytes],
+        exclude_xattrs: list[bytes],
         verbose: int,
         json: bool,
         threads: int,
@@ -206,8 +211,10 @@ class Repository:
         recursive: bool,
         format: str,
         human: bool,
+        sort: str = "name",
+        reverse: bool = False,
     ) -> Job:
-        """``format``: names, long, json, ncdu. Output: rendered lines."""
+        """``format``: names, long, json, ncdu. ``sort``: name, size, time (= mtime), atime, ctime, extension. Output: rendered lines."""
 
     def check(self, *, read_data: bool, subset: str, threads: int) -> Job:
         """``subset``: "" or ``n/m``, ``x%``, bytes. Output: hints, a line each. Errors: item errors.

@@ -1,12 +1,14 @@
 //! Listing a snapshot's tree, as `restic ls` does: which entries are shown, in which form.
 //!
-//! The order is that of the trees, depth first. A tree that cannot be read ends the listing with an error:
+//! The order is that of the trees, depth first, unless another one is asked for ([`Order`]). A tree that cannot be read ends the listing with an error:
 //! what was listed until then is not the whole.
 
 mod filter;
+mod order;
 mod render;
 
 pub use filter::PathFilter;
+pub use order::{Order, SortKey};
 
 use std::str::FromStr;
 
@@ -20,6 +22,7 @@ use crate::index::Index;
 use crate::job::Control;
 use crate::repo::Repository;
 use crate::tree::{self, Node, NodeType};
+use order::Sorter;
 use render::Renderer;
 
 /// How entries are shown.
@@ -62,6 +65,8 @@ pub struct LsOptions {
     pub format: Format,
     /// Sizes as `1.500 MiB` in the long form.
     pub human: bool,
+    /// In which order; another one than that of the trees is not possible for ncdu, which nests.
+    pub order: Order,
 }
 
 /// What was listed.
@@ -104,6 +109,11 @@ fn list(
     control: &Control,
 ) -> Result<LsReport> {
     let filter = PathFilter::new(&options.paths, options.recursive)?;
+    if options.format == Format::Ncdu && !options.order.is_of_trees() {
+        let detail = "ncdu's format nests, so it has the order of the trees";
+        return Err(Error::new(Code::InvalidArgument, "--sort", detail));
+    }
+    let mut sorter = Sorter::new(options.order);
     let mut renderer = Renderer::new(options.format, options.human, zone);
     let mut report = LsReport::default();
     let mut path = Vec::new();
@@ -129,6 +139,7 @@ fn list(
         if choice.show || choice.enter && renderer.wants_parents() {
             renderer.node(&path, &node, &mut out);
             report.entries += 1;
+            sorter.keep(&path, &node, &mut out);
         }
         if node.kind == NodeType::Dir && choice.enter {
             let subtree = node.subtree.ok_or_else(|| {
@@ -148,6 +159,7 @@ fn list(
         }
     }
     control.emit(&out)?;
+    sorter.emit(control)?;
     Ok(report)
 }
 

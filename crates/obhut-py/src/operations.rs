@@ -8,7 +8,7 @@ use obhut_core::check::{self, CheckOptions};
 use obhut_core::error::Error;
 use obhut_core::id::{FileKind, Id};
 use obhut_core::job::Control;
-use obhut_core::ls::{self, Format, LsOptions};
+use obhut_core::ls::{self, Format, LsOptions, Order};
 use obhut_core::pipe::Interruptible;
 use obhut_core::prune::{MaxUnused, Plan, PruneOptions};
 use obhut_core::repo::Repository as CoreRepository;
@@ -194,7 +194,7 @@ impl Repository {
         })
     }
 
-    #[pyo3(signature = (tree, subpath, target, *, includes, iincludes, excludes, iexcludes, overwrite, delete, dry_run, sparse, verify, sync, xattrs, verbose, json, threads))]
+    #[pyo3(signature = (tree, subpath, target, *, includes, iincludes, excludes, iexcludes, overwrite, delete, dry_run, sparse, verify, sync, xattrs, include_xattrs, exclude_xattrs, verbose, json, threads))]
     #[allow(
         clippy::too_many_arguments,
         clippy::fn_params_excessive_bools,
@@ -216,6 +216,8 @@ impl Repository {
         verify: bool,
         sync: bool,
         xattrs: bool,
+        include_xattrs: Vec<Vec<u8>>,
+        exclude_xattrs: Vec<Vec<u8>>,
         verbose: u32,
         json: bool,
         threads: usize,
@@ -235,6 +237,8 @@ impl Repository {
             verify,
             sync,
             xattrs,
+            include_xattrs,
+            exclude_xattrs,
             verbose,
             json,
             threads: if threads == 0 { self.threads } else { threads },
@@ -245,7 +249,8 @@ impl Repository {
         })
     }
 
-    #[pyo3(signature = (tree, *, paths, recursive, format, human))]
+    #[pyo3(signature = (tree, *, paths, recursive, format, human, sort="name", reverse=false))]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn ls(
         &self,
         tree: &str,
@@ -253,6 +258,8 @@ impl Repository {
         recursive: bool,
         format: &str,
         human: bool,
+        sort: &str,
+        reverse: bool,
     ) -> PyResult<Job> {
         let options = LsOptions {
             tree: id(tree)?,
@@ -260,6 +267,10 @@ impl Repository {
             recursive,
             format: convert(format.parse::<Format>())?,
             human,
+            order: Order {
+                by: convert(sort.parse())?,
+                reverse,
+            },
         };
         let threads = self.threads;
         self.start("ls", move |repo, control| {

@@ -54,7 +54,8 @@ class Waiting:
     def output(self, data: bytes) -> None:
         """Lines of the core, see ``Repository.lock``."""
         for line in data.splitlines():
-            text = wording(gojson.loads(line), self._host)
+            holder: Any = gojson.loads(line)
+            text = wording(holder, self._host)
             if self._inner.json or self._inner.verbosity == 0:
                 self._inner.say(text)  # the log alone
             else:

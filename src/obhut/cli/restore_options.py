@@ -34,5 +34,7 @@ def restore_options(front: Front, values: dict[str, Any]) -> Options:
         verify=values["verify"],
         sync=not values["no_sync"],
         xattrs=not values["no_xattrs"],
+        include_xattrs=values["include_xattr"],
+        exclude_xattrs=values["exclude_xattr"],
         threads=front.threads,
     )

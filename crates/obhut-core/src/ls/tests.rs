@@ -39,6 +39,7 @@ impl Trees {
             recursive,
             format,
             human: false,
+            order: Order::default(),
         };
         let control = Control::default();
         list(&mut self.load(), &options, LocalZone::utc(), &control).unwrap();
@@ -210,6 +211,7 @@ fn an_unreadable_tree_ends_the_listing() {
         recursive: false,
         format: Format::Names,
         human: false,
+        order: Order::default(),
     };
     let control = Control::default();
     let result = list(&mut trees.load(), &options, LocalZone::utc(), &control);
@@ -241,4 +243,82 @@ fn a_path_leads_to_its_entry_and_tree() {
         let error = follow(path).unwrap_err();
         assert_eq!((error.code(), error.object()), (Code::PathMissing, object));
     }
+}
+
+fn sorted(trees: &Trees, by: &str, reverse: bool) -> Vec<String> {
+    let options = LsOptions {
+        tree: trees.root.unwrap(),
+        paths: Vec::new(),
+        recursive: false,
+        format: Format::Names,
+        human: false,
+        order: Order {
+            by: by.parse().unwrap(),
+            reverse,
+        },
+    };
+    let control = Control::default();
+    let report = list(&mut trees.load(), &options, LocalZone::utc(), &control).unwrap();
+    let text = String::from_utf8(control.drain_output()).unwrap();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert_eq!(report.entries, lines.len() as u64);
+    lines
+}
+
+#[test]
+fn entries_are_sorted_by_every_key_and_ties_by_path() {
+    let mut trees = Trees::default();
+    let file = |name: &[u8], size: u64, seconds: i64, nanos: u32| {
+        let mut node = node(name, NodeType::File, 0o644);
+        node.size = size;
+        node.mtime.at = Timestamp {
+            secs: seconds,
+            nanos,
+        };
+        node.atime.at.secs = -seconds;
+        node.ctime.at.secs = seconds / 10;
+        node
+    };
+    let mut deep = dir(b"d.x", Id::ZERO);
+    deep.size = 99; // Only files have a size.
+    deep.subtree = Some(trees.plant(vec![file(b".z", 7, 35, 0), file(b"b", 7, 30, 1)]));
+    (deep.mtime.at.secs, deep.atime.at.secs, deep.ctime.at.secs) = (30, 0, 9);
+    deep.mtime.at.nanos = 0;
+    trees.plant(vec![file(b"a.b.c", 9, 10, 0), deep, file(b"e.a", 0, -5, 0)]);
+    let all = ["/a.b.c", "/d.x", "/d.x/.z", "/d.x/b", "/e.a"];
+    assert_eq!(sorted(&trees, "name", false), all);
+    for (key, wanted) in [
+        ("name", all),
+        ("size", ["/d.x", "/e.a", "/d.x/.z", "/d.x/b", "/a.b.c"]),
+        ("mtime", ["/e.a", "/a.b.c", "/d.x", "/d.x/b", "/d.x/.z"]),
+        ("time", ["/e.a", "/a.b.c", "/d.x", "/d.x/b", "/d.x/.z"]),
+        ("atime", ["/d.x/.z", "/d.x/b", "/a.b.c", "/d.x", "/e.a"]),
+        ("ctime", ["/e.a", "/a.b.c", "/d.x/.z", "/d.x/b", "/d.x"]),
+        ("extension", ["/d.x/b", "/e.a", "/a.b.c", "/d.x", "/d.x/.z"]),
+    ] {
+        assert_eq!(sorted(&trees, key, false), wanted, "{key}");
+        let mut backwards = sorted(&trees, key, true);
+        backwards.reverse();
+        assert_eq!(backwards, wanted, "{key} backwards");
+    }
+    assert!("colour".parse::<SortKey>().is_err());
+}
+
+#[test]
+fn ncdu_has_one_order_only() {
+    let trees = example();
+    let options = LsOptions {
+        tree: trees.root.unwrap(),
+        paths: Vec::new(),
+        recursive: false,
+        format: Format::Ncdu,
+        human: false,
+        order: Order {
+            by: SortKey::Name,
+            reverse: true,
+        },
+    };
+    let control = Control::default();
+    let error = list(&mut trees.load(), &options, LocalZone::utc(), &control).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
 }

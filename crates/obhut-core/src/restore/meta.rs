@@ -16,6 +16,8 @@ use rustix::fs::{self, AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags
 use rustix::io::Errno;
 
 use super::target::Os;
+use crate::error::{Code, Error, Result};
+use crate::filter::PatternList;
 use crate::tree::{Node, NodeType, Xattr, permissions_from_go};
 use crate::world::Timestamp;
 
@@ -75,8 +77,35 @@ pub struct Applier {
     privileged: bool,
     uid: u32,
     gid: u32,
-    xattrs: bool,
+    xattrs: Option<XattrFilter>,
     denied: AtomicU64,
+}
+
+/// Which extended attributes are restored: all, all but what patterns name, or only what they name. Others are
+/// neither set nor removed.
+#[derive(Debug, Default)]
+pub struct XattrFilter {
+    patterns: PatternList,
+    include: bool,
+}
+
+impl XattrFilter {
+    /// Parses the patterns (of names such as `user.origin`). Includes and excludes together are refused, as
+    /// in restic.
+    pub fn new(includes: &[Vec<u8>], excludes: &[Vec<u8>]) -> Result<Self> {
+        let include = !includes.is_empty();
+        if include && !excludes.is_empty() {
+            let detail = "exclude and include patterns cannot be combined";
+            return Err(Error::new(Code::InvalidArgument, "--include-xattr", detail));
+        }
+        let patterns = PatternList::parse(if include { includes } else { excludes }, false)?;
+        Ok(Self { patterns, include })
+    }
+
+    /// Whether the attribute of this name is restored.
+    pub fn selects(&self, name: &[u8]) -> bool {
+        self.patterns.matches(name).matched == self.include
+    }
 }
 
 /// How an entry is reached.
@@ -88,8 +117,8 @@ enum Reach<'a> {
 }
 
 impl Applier {
-    /// For this process; `xattrs`: restore extended attributes.
-    pub fn new(xattrs: bool) -> Self {
+    /// For this process; `xattrs`: which extended attributes are restored, `None` = none.
+    pub fn new(xattrs: Option<XattrFilter>) -> Self {
         Self {
             privileged: rustix::process::geteuid().is_root(),
             uid: rustix::process::geteuid().as_raw(),
@@ -136,8 +165,8 @@ impl Applier {
         };
         let owned = found.plain && meta.uid == self.uid && meta.gid == self.gid;
         let owner_set = owned || note(reach.chown(meta));
-        if self.xattrs {
-            note(set_xattrs(reach, meta, found.may_have_xattrs));
+        if let Some(filter) = &self.xattrs {
+            note(set_xattrs(reach, meta, filter, found.may_have_xattrs));
         }
         note(reach.set_times(&meta.times()));
         let mut mode = meta.mode;
@@ -218,10 +247,16 @@ impl Reach<'_> {
     }
 }
 
-/// Sets what the node names and removes what it does not name; goes on after a failure, gives the first.
-fn set_xattrs(reach: &Reach<'_>, meta: &Meta, may_have_others: bool) -> Os<()> {
+/// Sets what the node names and removes what it does not name, among what `filter` selects; goes on after a
+/// failure, gives the first.
+fn set_xattrs(
+    reach: &Reach<'_>,
+    meta: &Meta,
+    filter: &XattrFilter,
+    may_have_others: bool,
+) -> Os<()> {
     let mut first = Ok(());
-    for xattr in &meta.xattrs {
+    for xattr in meta.xattrs.iter().filter(|x| filter.selects(&x.name)) {
         let result = reach.set_xattr(&xattr.name, xattr.value.as_deref().unwrap_or_default());
         first = first.and(result);
     }
@@ -236,7 +271,7 @@ fn set_xattrs(reach: &Reach<'_>, meta: &Meta, may_have_others: bool) -> Os<()> {
     for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
         // Labels that the system itself keeps on every file are not ours to remove.
         let kept = name.starts_with(b"security.") && name != b"security.capability";
-        if !kept && !meta.xattrs.iter().any(|x| x.name == name) {
+        if !kept && filter.selects(name) && !meta.xattrs.iter().any(|x| x.name == name) {
             first = first.and(reach.remove_xattr(name));
         }
     }

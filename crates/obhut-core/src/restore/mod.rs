@@ -55,7 +55,7 @@ pub use rules::Overwrite;
 
 use batch::Batch;
 use files::Files;
-use meta::Applier;
+use meta::{Applier, XattrFilter};
 use parallel::{Spread, each};
 use report::Report;
 use select::Selection;
@@ -96,6 +96,10 @@ pub struct RestoreOptions {
     pub sync: bool,
     /// Restore extended attributes and access lists.
     pub xattrs: bool,
+    /// Of them only those whose names fit one of these patterns.
+    pub include_xattrs: Vec<Vec<u8>>,
+    /// All but those whose names fit one of these.
+    pub exclude_xattrs: Vec<Vec<u8>>,
     /// A line an entry from 2 on.
     pub verbose: u32,
     /// Lines as JSON.
@@ -152,6 +156,7 @@ pub fn run(
         [&options.excludes, &options.iexcludes],
     )?;
     options.check(&selection)?;
+    let xattrs = XattrFilter::new(&options.include_xattrs, &options.exclude_xattrs)?;
     // Everything that can be wrong with the request is found before the target is touched.
     let root = traverse::subtree(repo, index, options.tree, &options.subpath)?;
     let bytes = repo.load_blob(&mut repo.codec(), index, BlobKind::Tree, &root)?;
@@ -167,7 +172,7 @@ pub fn run(
         options,
         selection,
         target,
-        applier: Applier::new(options.xattrs),
+        applier: Applier::new(options.xattrs.then_some(xattrs)),
         report: Report::new(Arc::clone(control), options.json, options.verbose),
         uid: rustix::process::geteuid().as_raw(),
         threads,

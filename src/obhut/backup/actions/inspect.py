@@ -39,6 +39,8 @@ def ls(
     recursive: bool,
     form: str,
     human: bool,
+    sort: str,
+    reverse: bool,
     found: Callable[[Snapshot], None],
 ) -> None:
     """Lists the files of a snapshot."""
@@ -47,7 +49,9 @@ def ls(
     # What is shown begins at the folder: so does the snapshot, as in restic.
     found(replace(snapshot, tree=tree, raw={**snapshot.raw, "tree": tree}))
     with converted():
-        job = repository.ls(tree, paths=list(paths), recursive=recursive, format=form, human=human)
+        job = repository.ls(
+            tree, paths=list(paths), recursive=recursive, format=form, human=human, sort=sort, reverse=reverse
+        )
     watch(job, reporter)
 
 

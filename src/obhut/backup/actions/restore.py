@@ -39,6 +39,9 @@ class Options:
     verify: bool = False
     sync: bool = True
     xattrs: bool = True
+    #: Patterns of names of extended attributes.
+    include_xattrs: tuple[bytes, ...] = ()
+    exclude_xattrs: tuple[bytes, ...] = ()
     threads: int = 0
 
 
@@ -47,6 +50,10 @@ def check_options(options: Options) -> None:
     including, excluding = options.includes or options.iincludes, options.excludes or options.iexcludes
     if including and excluding:
         raise ObhutError("invalid-argument", "--include and --exclude", "only one of the two can be used")
+    if options.include_xattrs and options.exclude_xattrs:
+        raise ObhutError("invalid-argument", "--include-xattr and --exclude-xattr", "only one of the two can be used")
+    if not options.xattrs and (options.include_xattrs or options.exclude_xattrs):
+        raise ObhutError("invalid-argument", "--no-xattrs", "not together with --include-xattr or --exclude-xattr")
     if options.dry_run and options.verify:
         raise ObhutError("invalid-argument", "--dry-run and --verify", "only one of the two can be used")
     if options.delete and os.path.realpath(options.target) == b"/" and not (including or excluding):
@@ -80,6 +87,8 @@ def restore(
             verify=options.verify,
             sync=options.sync,
             xattrs=options.xattrs,
+            include_xattrs=list(options.include_xattrs),
+            exclude_xattrs=list(options.exclude_xattrs),
             verbose=max(0, reporter.verbosity - 1),
             json=reporter.json,
             threads=options.threads,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from obhut.backup.snapshot import Snapshot
     from obhut.cli.front import Front
 
+#: restic's keys; ``time`` means ``mtime``.
+SORT = ("name", "size", "time", "mtime", "atime", "ctime", "extension")
+
 
 @click.command(
     cls=ExamplesCommand,
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     obhut backup ls latest -r /mnt/disk/repo
     obhut backup ls latest -r /mnt/disk/repo -l /home/anna/Documents
     obhut backup ls 1a2b3c4d:/home/anna -r /mnt/disk/repo --json
+    obhut backup ls latest -r /mnt/disk/repo -l --human-readable --sort size --reverse
     obhut backup ls latest -r /mnt/disk/repo --ncdu | ncdu -f -
     """,
 )
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 @click.option("-l", "--long", is_flag=True, help="With mode, owner, size and time.")
 @click.option("--recursive", is_flag=True, help="With everything below the folders that are named.")
 @click.option("--human-readable", is_flag=True, help="Sizes in KiB, MiB, …")
+@click.option("-s", "--sort", type=click.Choice(SORT), default="name",
+              help="In this order; equal ones by path.")  # fmt: skip
+@click.option("--reverse", is_flag=True, help="The last first.")
 @click.option("--ncdu", is_flag=True, help="The export format of ncdu.")
 def ls(
     front: Front,
@@ -41,6 +48,8 @@ def ls(
     long: bool,
     recursive: bool,
     human_readable: bool,
+    sort: str,
+    reverse: bool,
     ncdu: bool,
 ) -> None:
     """List the files in a snapshot: all of them, or those in some folders."""
@@ -51,6 +60,8 @@ def ls(
 
     if ncdu and front.json:
         raise click.UsageError("use only one of --json and --ncdu")
+    if ncdu and (sort != "name" or reverse):
+        raise click.UsageError("--ncdu has the order of the folders: neither --sort nor --reverse can be used with it")
     if any(not folder.startswith(b"/") for folder in folders):
         raise click.BadParameter("folders begin with /", param_hint="FOLDER")
     reporter = front.listing()
@@ -76,6 +87,8 @@ def ls(
             recursive=recursive,
             form=form,
             human=human_readable,
+            sort=sort,
+            reverse=reverse,
             found=found,
         )
     if ncdu:

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 @click.option("--verify", is_flag=True, help="Read everything again and compare.")
 @click.option("--no-sync", is_flag=True, help="Do not force the files to the disk at the end.")
 @click.option("--no-xattrs", is_flag=True, help="Without extended attributes and ACLs.")
+@click.option("--include-xattr", multiple=True, type=NAME, metavar="PATTERN",
+              help="Of extended attributes only those named like PATTERN ('user.*').")  # fmt: skip
+@click.option("--exclude-xattr", multiple=True, type=NAME, metavar="PATTERN",
+              help="All extended attributes but those named like PATTERN.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Change nothing, say what would be done.")
 def restore(front: Front, **values: Any) -> int:
     """Restore a snapshot, or a path of it.

@@ -238,6 +238,8 @@ impl Kit {
             verify: false,
             sync: false,
             xattrs: true,
+            include_xattrs: Vec::new(),
+            exclude_xattrs: Vec::new(),
             verbose: 0,
             json: false,
             threads: 2,

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::files::Files;
-use super::meta::{Applier, Meta};
+use super::meta::{Applier, Meta, XattrFilter};
 use super::report::Report;
 use super::select::Selection;
 use super::target::{Target, error_at};
@@ -34,7 +34,7 @@ fn flip_and_verify(
         options,
         selection: Selection::new([&[], &[]], [&[], &[]]).unwrap(),
         target: Target::open(&options.target, true).unwrap(),
-        applier: Applier::new(true),
+        applier: Applier::new(Some(XattrFilter::default())),
         report: Report::new(Arc::clone(&control), false, 0),
         uid: rustix::process::geteuid().as_raw(),
         threads: 1,

@@ -117,6 +117,51 @@ fn attributes_come_back_and_foreign_ones_go() {
 }
 
 #[test]
+fn attributes_are_chosen_by_name() {
+    let kit = Kit::new();
+    let xattr = |name: &[u8]| Xattr {
+        name: name.to_vec(),
+        value: Some(b"v".to_vec()),
+    };
+    let mut entry = file("f", &[b"x"]);
+    entry.node.xattrs = vec![xattr(b"user.keep.a"), xattr(b"user.other")];
+    let tree = kit.save(&[entry]);
+    let path = kit.path("f");
+    let names = || {
+        let mut list = vec![0u8; 4096];
+        let length = rustix::fs::listxattr(&path, &mut list[..]).unwrap();
+        let mut names: Vec<String> = list[..length]
+            .split(|b| *b == 0)
+            .filter(|name| name.starts_with(b"user."))
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    let mut options = kit.options(tree);
+    options.include_xattrs = vec![b"user.keep.*".to_vec()];
+    kit.restore_well(&options);
+    assert_eq!(names(), ["user.keep.a"]);
+    // What is not chosen is not removed either.
+    for name in ["user.keep.b", "user.mine"] {
+        rustix::fs::setxattr(&path, name, b"x", XattrFlags::empty()).unwrap();
+    }
+    kit.restore_well(&options);
+    assert_eq!(names(), ["user.keep.a", "user.mine"]);
+    let mut options = kit.options(tree);
+    options.exclude_xattrs = vec![b"user.keep.*".to_vec(), b"user.mine".to_vec()];
+    kit.restore_well(&options);
+    assert_eq!(names(), ["user.keep.a", "user.mine", "user.other"]);
+    options.include_xattrs = vec![b"user.*".to_vec()];
+    let (result, _) = kit.restore(&options);
+    assert_eq!(result.unwrap_err().code(), Code::InvalidArgument);
+    options.include_xattrs.clear();
+    options.exclude_xattrs = vec![b"[".to_vec()];
+    let (result, _) = kit.restore(&options);
+    assert_eq!(result.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[test]
 fn sparse_files_get_holes_and_keep_their_content() {
     let kit = Kit::new();
     let zeros = vec![0u8; 1 << 20];
