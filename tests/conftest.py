@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytest.register_assert_rewrite("tools", "trees", "deviations", "peers")
+pytest.register_assert_rewrite("tools", "trees", "deviations", "peers", "straced", "write_order", "fault_worlds")
 
 settings.register_profile("dev", max_examples=30, deadline=None)
 settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)

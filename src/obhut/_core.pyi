@@ -27,6 +27,9 @@ class Store:
         """A backend that exists only in Python; see ``obhut.storage.adapter`` for its methods."""
 
     def with_retry(self, max_seconds: float) -> Store: ...
+    def with_one_writer(self) -> Store:
+        """One thread makes every change; only over a folder."""
+
     def with_limits(self, upload_bytes_per_second: int, download_bytes_per_second: int) -> Store:
         """0 = unlimited."""
 

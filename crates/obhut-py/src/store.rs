@@ -10,11 +10,12 @@ use obhut_core::store;
 use obhut_core::store::fault::{Fault, Faults, Plan};
 use obhut_core::store::limit::Limit;
 use obhut_core::store::local::LocalStore;
+use obhut_core::store::one_writer::OneWriter;
 use obhut_core::store::retry::Retry;
 use obhut_core::world::SystemClock;
 use pyo3::prelude::*;
 
-use crate::error::invalid;
+use crate::error::{convert, invalid};
 use crate::pystore;
 
 /// Bytes as a path.
@@ -79,6 +80,15 @@ impl Store {
             .map_err(|_| invalid("retry", "not a duration"))?;
         let inner = Arc::clone(&self.inner);
         Ok(self.over(Arc::new(Retry::new(inner, Arc::new(SystemClock), max))))
+    }
+
+    /// Only over a folder: a backend in Python must be called by the thread that may hold the interpreter.
+    fn with_one_writer(&self) -> PyResult<Self> {
+        if self.folder.is_none() {
+            return Err(invalid("one writer", "the store is no folder"));
+        }
+        let writer = convert(OneWriter::new(Arc::clone(&self.inner)))?;
+        Ok(self.over(Arc::new(writer)))
     }
 
     fn with_limits(&self, upload_bytes_per_second: u64, download_bytes_per_second: u64) -> Self {

@@ -54,6 +54,8 @@ def open_store(access: Access) -> _core.Store:
     with converted():
         store = open_location(access.location)
         remote = not store.is_local()
+        if access.threads == 1 and not remote:  # one thread writes: docs/design/faults.md
+            store = store.with_one_writer()
         if remote:
             store = store.with_retry(access.retry_storage)
         if access.limit_upload or access.limit_download:

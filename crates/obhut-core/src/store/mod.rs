@@ -15,6 +15,7 @@ pub mod latch;
 pub mod limit;
 pub mod local;
 pub mod memory;
+pub mod one_writer;
 pub mod retry;
 
 /// A listed file.
