@@ -1,7 +1,7 @@
 //! Single entries of a target directory: create, open, replace, remove. One name relative to a handle each.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::{self, Errno};
@@ -112,6 +112,17 @@ pub fn write_all(file: impl AsFd, mut bytes: &[u8], mut at: u64) -> Os<()> {
         }
     }
     Ok(())
+}
+
+/// Closes a file and hears what its file system has to say: NFS and its like tell only now that what was
+/// written did not arrive. After `EINTR` the handle is gone all the same, and nothing is known.
+pub fn close(file: OwnedFd) -> Os<()> {
+    // SAFETY: `into_raw_fd` gives up the ownership: the number is closed once, here.
+    if unsafe { libc::close(file.into_raw_fd()) } == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    Err(Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 /// Reads up to `buffer.len()` bytes at `at`; fewer only at the end of the file.

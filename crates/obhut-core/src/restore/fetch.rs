@@ -15,53 +15,73 @@ use crate::index::Entry;
 /// Longest blob that is taken into memory; restic cuts at 8 MiB.
 const LONGEST: u32 = 512 << 20;
 
-/// Carries out one read of the plan.
-pub fn fetch(
-    run: &Run<'_>,
-    files: &Files<'_>,
-    plan: &Plan,
-    read: &Read,
-    codec: &mut Codec,
-) -> Result<()> {
-    let control = run.report.control();
-    let pieces = &plan.pieces[read.first_piece..read.end_piece];
-    let name = FileName::new(FileKind::Pack, run.index.packs()[read.pack]);
-    let bounded = pieces.len() > 1 || pieces.iter().all(|p| p.length <= LONGEST);
-    let whole = if bounded {
-        match run
-            .repo
-            .store()
-            .get_range(name, read.offset, read.length as usize)
-        {
-            Ok(bytes) => Some(bytes),
-            Err(error) if ends_the_fetch(&error) => return Err(error),
-            // One damaged place must not cost the other blobs of the range.
-            Err(_) => None,
-        }
-    } else {
-        None
-    };
-    for piece in pieces {
-        control.check()?;
-        let start = (u64::from(piece.offset) - read.offset) as usize;
-        let sealed = whole
-            .as_ref()
-            .and_then(|bytes| bytes.get(start..start + piece.length as usize));
-        match open(run, piece, sealed, codec)? {
-            Ok(content) => {
-                for target in &plan.targets[piece.first_target..piece.end_target] {
-                    control.check()?;
-                    files.deliver(target.file as usize, &content, target.at)?;
-                }
-            }
-            Err(error) => {
-                for target in &plan.targets[piece.first_target..piece.end_target] {
-                    files.lost(target.file as usize, &error)?;
-                }
-            }
+/// What a thread fetches with.
+pub struct Fetcher<'a> {
+    run: &'a Run<'a>,
+    files: &'a Files<'a>,
+    plan: &'a Plan,
+    codec: Codec,
+    worker: usize,
+    /// The file that the display shows for this thread.
+    shown: Option<u32>,
+}
+
+impl<'a> Fetcher<'a> {
+    /// For the thread number `worker`.
+    pub fn new(run: &'a Run<'a>, files: &'a Files<'a>, plan: &'a Plan, worker: usize) -> Self {
+        Self {
+            run,
+            files,
+            plan,
+            codec: run.repo.codec(),
+            worker,
+            shown: None,
         }
     }
-    Ok(())
+
+    /// Carries out one read of the plan.
+    pub fn fetch(&mut self, read: &Read) -> Result<()> {
+        let (run, plan) = (self.run, self.plan);
+        let pieces = &plan.pieces[read.first_piece..read.end_piece];
+        let whole = whole(run, read, pieces)?;
+        for piece in pieces {
+            run.report.control().check()?;
+            let start = (u64::from(piece.offset) - read.offset) as usize;
+            let sealed = whole
+                .as_ref()
+                .and_then(|bytes| bytes.get(start..start + piece.length as usize));
+            let opened = open(run, piece, sealed, &mut self.codec)?;
+            for target in &plan.targets[piece.first_target..piece.end_target] {
+                run.report.control().check()?;
+                if self.shown.replace(target.file) != Some(target.file) {
+                    self.files.show(self.worker, target.file as usize);
+                }
+                match &opened {
+                    Ok(content) => {
+                        self.files
+                            .deliver(target.file as usize, content, target.at)?;
+                    }
+                    Err(error) => self.files.lost(target.file as usize, error)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a read; `None` if its blobs have to be had one by one.
+fn whole(run: &Run<'_>, read: &Read, pieces: &[Piece]) -> Result<Option<Vec<u8>>> {
+    if pieces.len() == 1 && pieces[0].length > LONGEST {
+        return Ok(None);
+    }
+    let name = FileName::new(FileKind::Pack, run.index.packs()[read.pack]);
+    let store = run.repo.store();
+    match store.get_range(name, read.offset, read.length as usize) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if ends_the_fetch(&error) => Err(error),
+        // One damaged place must not cost the other blobs of the range.
+        Err(_) => Ok(None),
+    }
 }
 
 /// The plaintext of a blob from any sound copy; the inner error is that of the first copy.

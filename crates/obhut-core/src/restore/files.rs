@@ -6,19 +6,17 @@
 //!   failure, is an item error, and is never counted as restored.
 //! - A file with a blob that no index knows is not touched at all (the walk leaves it out).
 //! - No lock that all threads share is taken for a file of a single blob; longer files have a lock each,
-//!   and at most [`OPEN`] of them stay open between two writes.
+//!   and few of them stay open between two writes ([`super::handles`], which also closes them).
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering::AcqRel};
 
-use rustix::fs::{self, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Run;
 use super::batch::FileItem;
-use super::delete;
 use super::entry;
 use super::meta::Found;
 use super::plan::Wanted;
@@ -28,10 +26,6 @@ use super::target::{Os, error_at};
 use crate::error::{Error, Result};
 use crate::tree::NodeType;
 
-/// Files kept open between two writes.
-const OPEN: usize = 192;
-/// Files from this size on are given their space at once.
-const PREALLOCATE: u64 = 1 << 20;
 /// What is done with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -45,22 +39,23 @@ pub enum Decision {
     Update { matches: Vec<bool>, longer: bool },
 }
 
+/// The handle of a file between two writes, and which file it is of.
 #[derive(Default)]
-struct Open {
-    handle: Option<Arc<OwnedFd>>,
-    identity: Option<(u64, u64)>,
+pub(super) struct Open {
+    pub(super) handle: Option<Arc<OwnedFd>>,
+    pub(super) identity: Option<(u64, u64)>,
 }
 
 #[derive(Default)]
-struct Slot {
-    decision: OnceLock<Decision>,
+pub(super) struct Slot {
+    pub(super) decision: OnceLock<Decision>,
     remaining: AtomicU32,
     failed: AtomicBool,
     open: Mutex<Open>,
 }
 
 impl Slot {
-    fn open(&self) -> MutexGuard<'_, Open> {
+    pub(super) fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,8 +64,8 @@ impl Slot {
 pub struct Files<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) items: &'a [FileItem],
-    slots: Vec<Slot>,
-    queue: Mutex<VecDeque<usize>>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) queue: Mutex<VecDeque<usize>>,
 }
 
 impl<'a> Files<'a> {
@@ -151,6 +146,12 @@ impl<'a> Files<'a> {
         (wanted, light)
     }
 
+    /// Tells the display what a thread is at.
+    pub fn show(&self, worker: usize, number: usize) {
+        let location = self.items[number].place.location();
+        self.run.report.control().set_current(worker, &location);
+    }
+
     /// A file that needs no blob.
     pub fn finish_light(&self, number: usize) -> Result<()> {
         let item = &self.items[number];
@@ -175,7 +176,7 @@ impl<'a> Files<'a> {
                 }
             }
             Some(_) => match self.open_first(number) {
-                Ok(file) => self.complete(number, &file),
+                Ok(file) => self.complete(number, Arc::new(file)),
                 Err(e) => self.fail_os(number, e),
             },
         }
@@ -226,8 +227,10 @@ impl<'a> Files<'a> {
                     self.run.report.bytes(plain.len() as u64);
                     if single {
                         slot.remaining.store(0, Relaxed);
-                        return self.complete(number, &file);
+                        return self.complete(number, file);
                     }
+                    self.let_go(number, file)?;
+                    self.make_room(number)?;
                 }
                 Err(e) => self.fail_os(number, e)?,
             }
@@ -257,15 +260,15 @@ impl<'a> Files<'a> {
         };
         match handle {
             Ok(file) => {
-                let completed = self.complete(number, &file);
+                // It may have been opened again: nobody needs it any more.
                 slot.open().handle = None;
-                completed
+                self.complete(number, file)
             }
             Err(e) => self.fail_os(number, e),
         }
     }
 
-    fn complete(&self, number: usize, file: &OwnedFd) -> Result<()> {
+    fn complete(&self, number: usize, file: Arc<OwnedFd>) -> Result<()> {
         let item = &self.items[number];
         let Some(decision) = self.decision(number) else {
             return Ok(());
@@ -276,14 +279,15 @@ impl<'a> Files<'a> {
             plain: new && facts.is_some_and(|f| f.plain),
             may_have_xattrs: !new || facts.is_none_or(|f| f.inherits),
         };
-        match self
-            .run
-            .applier
-            .apply(file, NodeType::File, &item.meta, found)
-        {
-            Ok(()) => self.done(item, decision),
-            Err(e) => self.fail_os(number, e),
+        let applier = &self.run.applier;
+        if let Err(e) = applier.apply(&file, NodeType::File, &item.meta, found) {
+            return self.fail_os(number, e);
         }
+        self.let_go(number, file)?;
+        if self.slots[number].failed.load(Relaxed) {
+            return Ok(());
+        }
+        self.done(item, decision)
     }
 
     fn write(&self, number: usize, file: &OwnedFd, plain: &[u8], at: u64) -> Os<()> {
@@ -303,89 +307,7 @@ impl<'a> Files<'a> {
             )
     }
 
-    /// A handle for writing, opened for the first time or again.
-    fn writer(&self, number: usize) -> Os<Arc<OwnedFd>> {
-        let slot = &self.slots[number];
-        let handle = {
-            let mut open = slot.open();
-            if let Some(handle) = &open.handle {
-                return Ok(Arc::clone(handle));
-            }
-            let file = match open.identity {
-                None => {
-                    let file = self.open_first(number)?;
-                    let stat = fs::fstat(&file)?;
-                    open.identity = Some((stat.st_dev, stat.st_ino));
-                    file
-                }
-                Some(identity) => self.open_again(number, identity)?,
-            };
-            let handle = Arc::new(file);
-            open.handle = Some(Arc::clone(&handle));
-            handle
-        };
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.push_back(number);
-        let oldest = if queue.len() > OPEN {
-            queue.pop_front()
-        } else {
-            None
-        };
-        drop(queue);
-        if let Some(oldest) = oldest.filter(|o| *o != number) {
-            self.slots[oldest].open().handle = None;
-        }
-        Ok(handle)
-    }
-
-    fn open_again(&self, number: usize, identity: (u64, u64)) -> Os<OwnedFd> {
-        let place = &self.items[number].place;
-        let dir = self.run.target.handle(&place.dir)?;
-        let (file, stat) =
-            entry::open_existing(&self.run.target, dir.as_fd(), &place.name, OFlags::WRONLY)?;
-        // Somebody put another file in its place.
-        if (stat.st_dev, stat.st_ino) != identity {
-            return Err(Errno::STALE);
-        }
-        Ok(file)
-    }
-
-    /// Creates the file, or opens the existing one for a change in place; 0600 either way.
-    fn open_first(&self, number: usize) -> Os<OwnedFd> {
-        let item = &self.items[number];
-        let run = self.run;
-        let dir = run.target.handle(&item.place.dir)?;
-        let name = &item.place.name;
-        if let Some(Decision::Update { longer, .. }) = self.slots[number].decision.get() {
-            let (file, stat) =
-                entry::open_existing(&run.target, dir.as_fd(), name, OFlags::WRONLY)?;
-            if stat.st_nlink > 1 && !item.linked {
-                return Err(Errno::STALE);
-            }
-            fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
-            if *longer {
-                fs::ftruncate(&file, item.size)?;
-            }
-            return Ok(file);
-        }
-        let fresh = item.place.dir.facts().is_some_and(|f| f.fresh);
-        let file = entry::create(&run.target, dir.as_fd(), name, fresh, &mut |dir, name| {
-            delete::make_way(run, dir, name)
-        })?;
-        if run.options.sparse {
-            fs::ftruncate(&file, item.size)?;
-        } else if item.size >= PREALLOCATE {
-            let flags = FallocateFlags::KEEP_SIZE;
-            // Only a hint: not every file system knows it; but a full one says so early.
-            let hint = fs::fallocate(&file, flags, 0, item.size);
-            if let Err(e @ (Errno::NOSPC | Errno::DQUOT)) = hint {
-                return Err(e);
-            }
-        }
-        Ok(file)
-    }
-
-    fn fail_os(&self, number: usize, errno: Errno) -> Result<()> {
+    pub(super) fn fail_os(&self, number: usize, errno: Errno) -> Result<()> {
         self.fail(
             number,
             error_at(&self.items[number].place.location(), errno),

@@ -35,6 +35,7 @@ mod delete;
 mod entry;
 mod fetch;
 mod files;
+mod handles;
 mod inspect;
 mod meta;
 pub mod model;
@@ -221,15 +222,22 @@ impl Run<'_> {
             chunk: CHUNK,
         };
         let looks = files.decide_new();
-        let buffer = || vec![0u8; inspect::STEP];
-        each(control, spread, looks.len(), buffer, |buffer, task| {
-            files.inspect(looks[task], buffer)
-        })?;
+        let reader = |worker| (worker, vec![0u8; inspect::STEP]);
+        each(
+            control,
+            spread,
+            looks.len(),
+            reader,
+            |(worker, buffer), task| {
+                files.show(*worker, looks[task]);
+                files.inspect(looks[task], buffer)
+            },
+        )?;
         each(
             control,
             spread,
             batch.others.len(),
-            || (),
+            |_| (),
             |(), task| others::other(self, &batch.others[task]),
         )?;
         if self.options.dry_run {
@@ -241,7 +249,7 @@ impl Run<'_> {
             control,
             spread,
             batch.links.len(),
-            || (),
+            |_| (),
             |(), task| others::link(self, &batch.links[task]),
         )?;
         if self.options.verify {
@@ -249,8 +257,11 @@ impl Run<'_> {
                 control,
                 spread,
                 batch.files.len(),
-                buffer,
-                |buffer, task| files.verify(task, buffer),
+                reader,
+                |(worker, buffer), task| {
+                    files.show(*worker, task);
+                    files.verify(task, buffer)
+                },
             )?;
         }
         batch
@@ -267,7 +278,7 @@ impl Run<'_> {
             control,
             spread,
             light.len(),
-            || (),
+            |_| (),
             |(), task| files.finish_light(light[task]),
         )?;
         let able = self.repo.store().capabilities();
@@ -284,9 +295,13 @@ impl Run<'_> {
         };
         let plan = plan::plan(wanted, limits);
         let spread = Spread { threads, chunk: 1 };
-        let codec = || self.repo.codec();
-        each(control, spread, plan.reads.len(), codec, |codec, task| {
-            fetch::fetch(self, files, &plan, &plan.reads[task], codec)
-        })
+        let fetcher = |worker| fetch::Fetcher::new(self, files, &plan, worker);
+        each(
+            control,
+            spread,
+            plan.reads.len(),
+            fetcher,
+            |fetcher, task| fetcher.fetch(&plan.reads[task]),
+        )
     }
 }

@@ -15,12 +15,13 @@ pub struct Spread {
     pub chunk: usize,
 }
 
-/// Runs `work` for 0..`count`, each thread with a state of its own. Checks for a cancel before each task.
+/// Runs `work` for 0..`count`, each thread with a state of its own, made for its number (from 0). Checks for a
+/// cancel before each task. In the end no thread works on anything, which the display is told.
 pub fn each<S>(
     control: &Control,
     spread: Spread,
     count: usize,
-    make: impl Fn() -> S + Sync,
+    make: impl Fn(usize) -> S + Sync,
     work: impl Fn(&mut S, usize) -> Result<()> + Sync,
 ) -> Result<()> {
     let chunk = spread.chunk.max(1);
@@ -28,9 +29,9 @@ pub fn each<S>(
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let first: Mutex<Option<Error>> = Mutex::new(None);
-    let turn = || {
+    let turn = &|worker: usize| {
         let ended = guarded(|| {
-            let mut state = make();
+            let mut state = make(worker);
             loop {
                 let start = next.fetch_add(chunk, Relaxed);
                 if start >= count {
@@ -50,6 +51,7 @@ pub fn each<S>(
             let mut slot = first.lock().unwrap_or_else(PoisonError::into_inner);
             slot.get_or_insert(error);
         }
+        control.set_current(worker, b"");
     };
     std::thread::scope(|scope| {
         for number in 1..threads {
@@ -57,13 +59,13 @@ pub fn each<S>(
             // Fewer threads than wished for is slower, not wrong: this thread works too.
             if std::thread::Builder::new()
                 .name(name)
-                .spawn_scoped(scope, turn)
+                .spawn_scoped(scope, move || turn(number))
                 .is_err()
             {
                 break;
             }
         }
-        turn();
+        turn(0);
     });
     match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),
@@ -91,9 +93,9 @@ mod tests {
             sum.fetch_add(task as u64, Relaxed);
             Ok(())
         };
-        each(&Control::default(), SPREAD, 100, || (), work).unwrap();
+        each(&Control::default(), SPREAD, 100, |_| (), work).unwrap();
         assert_eq!(sum.load(Relaxed), 4950);
-        each(&Control::default(), SPREAD, 0, || (), work).unwrap();
+        each(&Control::default(), SPREAD, 0, |_| (), work).unwrap();
     }
 
     #[test]
@@ -103,7 +105,7 @@ mod tests {
             &Control::default(),
             SPREAD,
             100_000,
-            || (),
+            |_| (),
             |(), task| {
                 assert_ne!(task, 5, "broken invariant");
                 done.fetch_add(1, Relaxed);
@@ -122,7 +124,7 @@ mod tests {
             &control,
             SPREAD,
             1000,
-            || (),
+            |_| (),
             |(), task| {
                 if task == 3 {
                     control.cancel();

@@ -157,6 +157,49 @@ fn a_cancel_ends_the_restore_at_once() {
 }
 
 #[test]
+fn the_display_is_told_what_is_being_restored() {
+    type Seen = Arc<std::sync::Mutex<(Option<Arc<Control>>, Vec<Vec<u8>>)>>;
+    let seen: Seen = Arc::default();
+    let inner = Arc::clone(&seen);
+    let (kit, trap) = trapped(move || {
+        let mut seen = inner.lock().unwrap();
+        let now = seen.0.as_ref().map(|control| control.current());
+        seen.1.extend(now.unwrap_or_default());
+        Ok(())
+    });
+    let entries = forest();
+    let tree = kit.save(&entries);
+    trap.at.store(0, Relaxed);
+    let mut options = kit.options(tree);
+    options.threads = 1;
+    let restore = |options: &crate::restore::RestoreOptions| {
+        let control = Control::new();
+        *seen.lock().unwrap() = (Some(Arc::clone(&control)), Vec::new());
+        let (result, errors) = kit.restore_under(options, &control);
+        assert!(errors.is_empty() && result.is_ok());
+        // Nothing is being worked on any more.
+        assert_eq!(control.current(), Vec::<Vec<u8>>::new());
+        seen.lock().unwrap().1.clone()
+    };
+    let shown = restore(&options);
+    assert!(
+        !shown.is_empty(),
+        "no file was shown at any read but the first"
+    );
+    for path in &shown {
+        let name = path.strip_prefix(b"/").unwrap();
+        assert!(
+            kit.path(name).is_file(),
+            "{}",
+            String::from_utf8_lossy(path)
+        );
+    }
+    // What exists is compared first: nothing is read from packs then but trees.
+    options.verify = true;
+    assert_eq!(restore(&options), Vec::<Vec<u8>>::new());
+}
+
+#[test]
 fn a_panic_is_the_error_internal() {
     let (kit, trap) = trapped(|| panic!("broken backend"));
     let tree = kit.save(&forest());
