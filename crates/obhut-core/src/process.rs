@@ -23,3 +23,20 @@ pub fn raise_file_limit() {
     // Where it is refused, the old limit stays and later opens say so.
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }
+
+/// Freed memory goes back to the system at once when it is larger than this.
+const LARGE: i32 = 128 << 10;
+
+/// Keeps the resident set near what is in use.
+///
+/// glibc raises its threshold for large blocks to the size of each block that is freed, up to 32 MiB. Chunks
+/// and packs (0.5 to 16 MiB) then come from the heaps, one a thread, which only shrink at their top: a first
+/// backup of 235,000 files held 294 MiB instead of 141 MiB. Setting the threshold, even to its first value,
+/// ends the raising; the time is the same.
+pub fn return_memory() {
+    #[cfg(target_env = "gnu")]
+    for parameter in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+        // SAFETY: mallopt takes two integers and guards its state itself; a refusal (0) changes nothing.
+        let _ = unsafe { libc::mallopt(parameter, LARGE) };
+    }
+}

@@ -18,6 +18,8 @@ const DEBUG_BUILD: bool = cfg!(debug_assertions);
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // For whoever uses the engine, not for the command line alone.
+    obhut_core::process::return_memory();
     let py = module.py();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", DEBUG_BUILD)?;
