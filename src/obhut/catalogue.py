@@ -338,6 +338,13 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Check the policy with --dry-run; snapshots can also be removed by id.",
         thing="a group",
     ),
+    "prune-incomplete": Entry(
+        "The repository was pruned, but some files that nobody needs could not be removed.",
+        "The storage refused the deletion, or failed; the files are listed above. Nothing refers to them.",
+        "Run the prune again: it finds and removes them.",
+        retry=True,
+        exit_code=3,
+    ),
     "restore-incomplete": Entry(
         "Not everything could be restored: {object}.",
         "The items are listed above, each with its reason.",

@@ -169,11 +169,7 @@ impl Folder {
     /// Removes temporary files that a crash left behind: regular files whose name is a temporary one for a
     /// name that `is_ours` accepts and that were last written before `before` (a running writer's must
     /// stay). Returns how many.
-    pub fn remove_stale(
-        &self,
-        before: Timestamp,
-        is_ours: impl Fn(&[u8]) -> bool,
-    ) -> Result<usize> {
+    pub fn remove_stale(&self, before: Timestamp, is_ours: impl Fn(&[u8]) -> bool) -> Result<u64> {
         let about = |e| failure("", "read folder", e);
         let mut removed = 0;
         for entry in fs::Dir::read_from(&self.fd).map_err(about)? {

@@ -98,9 +98,19 @@ def _open(access: Access, environ: Mapping[str, str]) -> _core.Repository:
 
 @contextmanager
 def locked(
-    repository: _core.Repository, access: Access, reporter: Reporter, *, exclusive: bool = False, wanted: bool = True
+    repository: _core.Repository,
+    access: Access,
+    reporter: Reporter,
+    *,
+    exclusive: bool = False,
+    wanted: bool = True,
+    last: bool = True,
 ) -> Iterator[None]:
-    """Holds a lock for the block. ``wanted`` is false for ``--no-lock`` and for dry runs that need none."""
+    """Holds a lock for the block. ``wanted`` is false for ``--no-lock`` and for dry runs that need none.
+
+    A lock that cannot be removed does not turn what the block has done into a failure, nor does it hide why the block
+    failed: it is a warning. Unless the block is not the ``last`` one: our own lock would keep us out of the next.
+    """
     if not wanted:
         yield
         return
@@ -114,10 +124,20 @@ def locked(
             lock = repository.take_lock(job)
         signals.raise_if_caught()
         yield
-    finally:
-        if lock is not None:
+        if not last:
             with signals.shielded(), converted():
                 lock.release()
+    finally:
+        if lock is not None:
+            _release(lock, reporter)
+
+
+def _release(lock: _core.Lock, reporter: Reporter) -> None:
+    try:
+        with signals.shielded(), converted():
+            lock.release()
+    except ObhutError as error:
+        reporter.warn(f"warning: our lock stays, remove it with `obhut backup unlock`: {error.message}")
 
 
 def load_snapshots(repository: _core.Repository, reporter: Reporter, *, strict: bool) -> list[Snapshot]:

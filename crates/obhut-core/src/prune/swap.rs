@@ -16,6 +16,10 @@ use crate::index::{Index, IndexBuilder, file};
 use crate::job::Control;
 use crate::repo::Repository;
 use crate::walk::{SlotSet, mark_used};
+use crate::world::Timestamp;
+
+/// A temporary file that was not written to for this long has no writer any more.
+const LEFTOVER_SECONDS: i64 = 3600;
 
 /// What the swap has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +38,10 @@ pub struct SwapReport {
     pub indexes_written: u64,
     /// Index files deleted.
     pub indexes_removed: u64,
+    /// Temporary files of dead writers that were removed.
+    pub leftovers_removed: u64,
+    /// 1 if these could not be removed; why is an item error.
+    pub leftovers_failed: u64,
 }
 
 /// What was found on looking again.
@@ -114,6 +122,16 @@ impl Plan {
             self.index_files.remove(&id);
         }
         self.stage = Stage::Swapped;
+        match remove_leftovers(repo) {
+            Ok(count) => report.leftovers_removed = count,
+            Err(error) if matches!(error.code(), Code::Cancelled | Code::LockLost) => {
+                return Err(error);
+            }
+            Err(error) => {
+                control.item_error("temporary files", "delete", error);
+                report.leftovers_failed = 1;
+            }
+        }
         Ok(report)
     }
 
@@ -252,6 +270,16 @@ impl Plan {
         }
         Ok(done)
     }
+}
+
+/// Removes the temporary files of writers that were killed. Nobody but those who try to get a lock (and rustic)
+/// can be writing under the exclusive lock; that a file has an old date says that not even they are.
+fn remove_leftovers(repo: &Repository) -> Result<u64> {
+    let now = repo.clock().now();
+    repo.store().remove_leftovers(Timestamp {
+        secs: now.secs - LEFTOVER_SECONDS,
+        ..now
+    })
 }
 
 pub(super) fn read_file(repo: &Repository, id: &Id) -> Result<(file::IndexFile, Vec<Marked>)> {

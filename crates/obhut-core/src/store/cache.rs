@@ -318,6 +318,10 @@ impl Store for Cache {
         deleted
     }
 
+    fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {
+        self.inner.remove_leftovers(before)
+    }
+
     fn interrupt(&self, stop: bool) {
         self.inner.interrupt(stop);
     }

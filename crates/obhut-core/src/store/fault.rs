@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::{Capabilities, Listed, Store, pause};
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
-use crate::world::Clock;
+use crate::world::{Clock, Timestamp};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,6 +273,13 @@ impl Store for Faults {
         let fault = self.next();
         self.remember(name.kind);
         self.run(&name.to_string(), fault, || self.inner.delete(name))
+    }
+
+    fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {
+        let fault = self.next();
+        self.run("temporary files", fault, || {
+            self.inner.remove_leftovers(before)
+        })
     }
 
     fn interrupt(&self, stop: bool) {

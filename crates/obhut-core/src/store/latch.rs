@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::{Capabilities, Listed, Store};
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
+use crate::world::Timestamp;
 
 /// A store that can be made read-only for the rest of the process.
 pub struct Latch {
@@ -95,6 +96,11 @@ impl Store for Latch {
     fn delete(&self, name: FileName) -> Result<()> {
         self.guard(name)?;
         self.inner.delete(name)
+    }
+
+    fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {
+        self.check()?;
+        self.inner.remove_leftovers(before)
     }
 
     fn interrupt(&self, stop: bool) {

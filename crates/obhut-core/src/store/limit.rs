@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{Capabilities, Listed, Store, pause};
 use crate::error::Result;
 use crate::id::{FileKind, FileName, Id};
-use crate::world::Clock;
+use crate::world::{Clock, Timestamp};
 
 /// A store behind a bandwidth limit.
 pub struct Limit {
@@ -113,6 +113,10 @@ impl Store for Limit {
 
     fn delete(&self, name: FileName) -> Result<()> {
         self.inner.delete(name)
+    }
+
+    fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {
+        self.inner.remove_leftovers(before)
     }
 
     fn interrupt(&self, stop: bool) {

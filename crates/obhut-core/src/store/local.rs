@@ -44,21 +44,6 @@ impl LocalStore {
         &self.root
     }
 
-    /// Removes temporary files that crashed writers left before `before`; returns how many. Only with an
-    /// exclusive lock or an age far beyond any running write.
-    pub fn remove_stale(&self, before: Timestamp) -> Result<usize> {
-        let ours = |name: &[u8]| name == b"config" || Id::parse(name).is_some();
-        let mut removed = 0;
-        for folder in self.folders()? {
-            match Folder::open(&folder) {
-                Ok(folder) => removed += folder.remove_stale(before, ours)?,
-                Err(error) if error.code() == Code::FileMissing => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(removed)
-    }
-
     /// The root and every folder that may hold repository files.
     fn folders(&self) -> Result<Vec<PathBuf>> {
         let mut folders = vec![self.root.clone()];
@@ -279,6 +264,19 @@ impl Store for LocalStore {
             Error::new(code, object.as_str(), e.detail())
         })?;
         folder.remove(Self::base(name).as_ref(), durable, &object)
+    }
+
+    fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {
+        let ours = |name: &[u8]| name == b"config" || Id::parse(name).is_some();
+        let mut removed = 0;
+        for folder in self.folders()? {
+            match Folder::open(&folder) {
+                Ok(folder) => removed += folder.remove_stale(before, ours)?,
+                Err(error) if error.code() == Code::FileMissing => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
     }
 }
 

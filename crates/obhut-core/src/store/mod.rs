@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::id::{FileKind, FileName, Id};
-use crate::world::Clock;
+use crate::world::{Clock, Timestamp};
 
 pub mod cache;
 pub mod contract;
@@ -72,6 +72,11 @@ pub trait Store: Send + Sync {
     }
     /// Removes a file.
     fn delete(&self, name: FileName) -> Result<()>;
+    /// Removes what writers that died before `before` left of files that never got their names; gives how
+    /// many. To be called under the exclusive lock. Backends that put a file in one go have none.
+    fn remove_leftovers(&self, _before: Timestamp) -> Result<u64> {
+        Ok(0)
+    }
     /// Ends (`true`) or allows again (`false`) all waiting inside wrappers: pauses between tries and
     /// bandwidth limits. Called when an operation is cancelled; calls still go through, once and at once.
     fn interrupt(&self, _stop: bool) {}

@@ -20,6 +20,7 @@ use super::{Capabilities, Listed, Store};
 use crate::error::{Error, Result};
 use crate::id::{FileKind, FileName, Id};
 use crate::job::guarded;
+use crate::world::Timestamp;
 
 type Change = Box<dyn FnOnce() -> Result<()> + Send>;
 
@@ -52,7 +53,6 @@ impl OneWriter {
     }
 
     fn change(&self, work: impl FnOnce(&dyn Store) -> Result<()> + Send + 'static) -> Result<()> {
-        let ended = || Error::internal("the thread that writes has ended");
         let inner = Arc::clone(&self.inner);
         let (answer, answered) = bounded(1);
         let change: Change = Box::new(move || work(inner.as_ref()));
@@ -60,6 +60,10 @@ impl OneWriter {
         queue.send((change, answer)).map_err(|_| ended())?;
         answered.recv().map_err(|_| ended())?
     }
+}
+
+fn ended() -> Error {
+    Error::internal("the thread that writes has ended")
 }
 
 impl Drop for OneWriter {
@@ -113,6 +117,15 @@ impl Store for OneWriter {
 
     fn delete(&self, name: FileName) -> Result<()> {
         self.change(move |inner| inner.delete(name))
+    }
+
+    fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {
+        let (count, counted) = bounded(1);
+        self.change(move |inner| {
+            let removed = inner.remove_leftovers(before)?;
+            count.send(removed).map_err(|_| ended())
+        })?;
+        counted.recv().map_err(|_| ended())
     }
 
     fn interrupt(&self, stop: bool) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{Capabilities, Listed, Store, pause};
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
-use crate::world::Clock;
+use crate::world::{Clock, Timestamp};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -136,6 +136,10 @@ impl Store for Retry {
             Err(error) if attempt > 0 && error.code() == Code::FileMissing => Ok(()),
             done => done,
         })
+    }
+
+    fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {
+        self.run(|_| self.inner.remove_leftovers(before))
     }
 
     fn interrupt(&self, stop: bool) {

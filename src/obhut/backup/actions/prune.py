@@ -81,7 +81,7 @@ def prune(
     """
     if repository.store_is_append_only() and not options.dry_run:
         raise ObhutError("append-only")
-    with locked(repository, access, reporter, wanted=lock):
+    with locked(repository, access, reporter, wanted=lock, last=options.dry_run):
         with converted():
             job = repository.plan_prune(
                 max_unused=options.max_unused,
@@ -100,16 +100,20 @@ def prune(
         with converted():
             job = repository.repack(plan["plan"], threads=options.threads)
         watch(job, reporter, "repack")
-    with locked(repository, access, reporter, exclusive=True):
+    with locked(repository, access, reporter, exclusive=True, last=False):
         with converted():
             job = repository.swap_index(plan["plan"], threads=options.threads)
-        watch(job, reporter, "swap index")
+        swapped = watch(job, reporter, "swap index")
     # Shared: backups run on, but nobody who takes the exclusive lock (a repair of the index from the packs
     # that are there, say) can put a pack back into the index while it is being deleted.
     with locked(repository, access, reporter):
         with converted():
             job = repository.delete_packs(plan["plan"])
-        watch(job, reporter, "delete packs")
+        deleted = watch(job, reporter, "delete packs")
+    if swapped["leftovers_removed"]:
+        reporter.say(f"removed {swapped['leftovers_removed']} temporary files of runs that were killed", 2)
+    if deleted["failed"] or swapped["leftovers_failed"]:
+        raise ObhutError("prune-incomplete")
     return plan
 
 

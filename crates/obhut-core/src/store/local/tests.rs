@@ -1,5 +1,7 @@
 #![allow(clippy::disallowed_methods)]
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 
@@ -141,9 +143,46 @@ fn crashed_writers_leave_files_that_can_be_removed() {
         secs: i64::MAX,
         nanos: 0,
     };
-    assert_eq!(store.remove_stale(future).unwrap(), 2);
+    assert_eq!(store.remove_leftovers(future).unwrap(), 2);
     assert!(!stale.exists() && store.root().join("other-tmp-00aa").exists());
     assert_eq!(store.get(pack(b"p")).unwrap(), b"p");
+}
+
+#[test]
+fn every_wrapper_passes_the_removal_of_leftovers_on() {
+    use crate::store::{
+        cache::Cache, fault, latch::Latch, limit::Limit, one_writer::OneWriter, retry::Retry,
+    };
+    let (dir, store) = repository();
+    let inner: Arc<dyn Store> = Arc::new(store);
+    let clock = crate::testkit::SimClock::new();
+    let cached = Cache::open(
+        inner.clone(),
+        &dir.path().join("cache"),
+        &"c".repeat(64),
+        1,
+        &*clock,
+    );
+    let wrappers: [Arc<dyn Store>; 6] = [
+        Arc::new(cached.unwrap()),
+        Arc::new(Latch::new(inner.clone())),
+        Arc::new(OneWriter::new(inner.clone()).unwrap()),
+        Arc::new(Limit::new(inner.clone(), clock.clone(), 1, 1)),
+        Arc::new(Retry::new(inner.clone(), clock.clone(), Duration::ZERO)),
+        Arc::new(fault::Faults::new(inner.clone(), clock, fault::Plan::NONE)),
+    ];
+    let leftover = dir.path().join("repo/config-tmp-00aa");
+    let long_ago = Timestamp { secs: 1, nanos: 0 };
+    let future = Timestamp {
+        secs: i64::MAX,
+        nanos: 0,
+    };
+    for wrapper in wrappers {
+        std::fs::write(&leftover, b"half").unwrap();
+        assert_eq!(wrapper.remove_leftovers(long_ago).unwrap(), 0);
+        assert_eq!(wrapper.remove_leftovers(future).unwrap(), 1);
+        assert!(!leftover.exists());
+    }
 }
 
 #[test]
