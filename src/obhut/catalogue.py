@@ -229,7 +229,8 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "snapshots-unreadable": Entry(
         "Some snapshots cannot be read: {object}.",
         "Their files are damaged or truncated.",
-        "Run `obhut backup check`. What would delete data refuses to run until they are gone or repaired.",
+        "Run `obhut backup check`. Until they are gone or repaired, what would delete data refuses to run, and `latest` "
+        "is refused, because one of them may be the latest: name the snapshot that you want by its id.",
         thing="their ids are listed above",
     ),
     "id-missing": Entry(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from obhut import _core, signals
+from obhut.backup import select
 from obhut.backup import snapshot as model
 from obhut.backup.user import username
 from obhut.backup.waiting import Waiting
@@ -22,6 +23,7 @@ from obhut.storage.urls import open_location
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from obhut.backup.select import Filter
     from obhut.backup.snapshot import Snapshot
 
 
@@ -142,11 +144,36 @@ def _release(lock: _core.Lock, reporter: Reporter) -> None:
 
 def load_snapshots(repository: _core.Repository, reporter: Reporter, *, strict: bool) -> list[Snapshot]:
     """All snapshots, in the order of their ids. With ``strict`` one that cannot be read ends the command."""
+    found, unreadable = _read_snapshots(repository, reporter)
+    if strict and unreadable:
+        raise _unreadable(unreadable)
+    return found
+
+
+def find_snapshot(repository: _core.Repository, name: str, wanted: Filter, reporter: Reporter) -> tuple[Snapshot, str]:
+    """The snapshot that ``ID``, ``latest``, ``ID:PATH`` or ``latest:PATH`` means, and the path.
+
+    Where a file that cannot be read may be the one that is meant, another is not taken in its place: nobody would
+    notice that what is restored is older than asked for.
+    """
+    found, unreadable = _read_snapshots(repository, reporter)
+    head, _ = select.split_name(name)
+    if doubtful := [ident for ident in unreadable if head == "latest" or (head and ident.startswith(head))]:
+        raise _unreadable(doubtful)
+    return select.find(found, name, wanted)
+
+
+def _unreadable(idents: list[str]) -> ObhutError:
+    return ObhutError("snapshots-unreadable", ", ".join(sorted(ident[:8] for ident in idents)))
+
+
+def _read_snapshots(repository: _core.Repository, reporter: Reporter) -> tuple[list[Snapshot], list[str]]:
+    """All that can be read, in the order of their ids, and the ids of the others, which the reporter was told."""
     with converted():
         job = repository.snapshots()
     lines, failed = collect(job, reporter)
     found: list[Snapshot] = []
-    unreadable = [item.decode("ascii", "replace") for item, _ in failed]
+    unreadable = [item.decode("ascii", "replace").removeprefix("snapshot ") for item, _ in failed]
     for line in lines:
         try:
             found.append(model.parse_line(line))
@@ -154,9 +181,7 @@ def load_snapshots(repository: _core.Repository, reporter: Reporter, *, strict: 
             ident = line[7:71]
             unreadable.append(ident.decode("ascii", "replace"))
             reporter.item_error(ident, "check", ObhutError("damaged", f"snapshot {unreadable[-1][:8]}", str(error)))
-    if strict and unreadable:
-        raise ObhutError("snapshots-unreadable", ", ".join(sorted(ident[:8] for ident in unreadable)))
-    return sorted(found, key=lambda snapshot: snapshot.id)
+    return sorted(found, key=lambda snapshot: snapshot.id), unreadable
 
 
 def second(access: Access, location: str, question: Question, key_hint: str | None) -> Access:

@@ -6,7 +6,7 @@
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
 use crate::keyfile::ScryptParams;
-use crate::repo::open::read_key;
+use crate::repo::open::{concerns_one_file, read_key};
 use crate::repo::{Identity, Repository, keys};
 
 /// One key file, for `key list`.
@@ -38,7 +38,7 @@ impl Repository {
                     created: file.created.clone(),
                 }),
                 Err(e) if e.code() == Code::FileMissing => {}
-                Err(e) if e.code() == Code::Damaged => damaged.push(e),
+                Err(e) if concerns_one_file(&e) => damaged.push(e),
                 Err(e) => return Err(e),
             }
         }

@@ -224,8 +224,9 @@ struct FoundKey {
     warnings: Vec<Error>,
 }
 
-/// Tries the hinted key files, then the others, at most [`MAX_KEYS`]. A damaged key file is skipped with a
-/// warning, so that one file truncated by a crash does not lock everybody out (formats: restic 3, pitfall).
+/// Tries the hinted key files, then the others, at most [`MAX_KEYS`]. One that cannot be read (damaged, on a bad
+/// sector, of an unknown kind) is skipped with a warning, so that it does not lock out the owners of the others
+/// (formats: restic 3, pitfall). If no other fits either, it is named: the password may well be right.
 fn find_key(store: &dyn Store, password: &[u8], hint: Option<&str>) -> Result<FoundKey> {
     let mut ids: Vec<Id> = store
         .list(FileKind::Key)?
@@ -251,21 +252,35 @@ fn find_key(store: &dyn Store, password: &[u8], hint: Option<&str>) -> Result<Fo
                 });
             }
             Ok(None) => tried += 1,
-            Err(e) if e.code() == Code::Damaged => warnings.push(e),
+            // Removed since it was listed.
+            Err(e) if e.code() == Code::FileMissing => {}
+            Err(e) if concerns_one_file(&e) => warnings.push(e),
             Err(e) => return Err(e),
         }
     }
-    match warnings.into_iter().next() {
-        Some(damaged) if tried == 0 => Err(damaged),
-        _ if ids.is_empty() => Err(Error::damaged(
-            store.location(),
-            "there is a config but no key file",
-        )),
-        _ => Err(Error::new(
-            Code::WrongPassword,
-            store.location(),
-            "no key file fits",
-        )),
+    Err(no_key(store, tried, &warnings))
+}
+
+/// Whether other files may well be readable: not so if the storage does not answer.
+pub(super) fn concerns_one_file(error: &Error) -> bool {
+    use Code::{Damaged, Io, LimitExceeded, RepositoryUnsupported};
+    matches!(
+        error.code(),
+        Damaged | Io | LimitExceeded | RepositoryUnsupported
+    )
+}
+
+/// Why none of the key files gave the master key: `tried` did not fit, `unreadable` could not be tried.
+fn no_key(store: &dyn Store, tried: usize, unreadable: &[Error]) -> Error {
+    match unreadable.first() {
+        Some(error) if tried == 0 => error.clone(),
+        None if tried == 0 => Error::damaged(store.location(), "there is a config but no key file"),
+        None => Error::new(Code::WrongPassword, store.location(), "no key file fits"),
+        Some(_) => {
+            let names: Vec<&str> = unreadable.iter().map(Error::object).collect();
+            let detail = format!("no key file fits, but not readable: {}", names.join(", "));
+            Error::new(Code::WrongPassword, store.location(), detail)
+        }
     }
 }
 
@@ -280,4 +295,119 @@ pub(super) fn read_key(store: &dyn Store, id: Id) -> Result<KeyFile> {
         ));
     }
     KeyFile::parse(&name.to_string(), &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Capabilities, Listed};
+    use crate::testkit::{CHEAP, PASSWORD, SimClock, ports, repository_on};
+
+    /// Reading one file ends with an error of the device.
+    struct BadSector {
+        inner: Arc<MemoryStore>,
+        at: FileName,
+        code: Code,
+    }
+
+    impl Store for BadSector {
+        fn location(&self) -> String {
+            self.inner.location()
+        }
+        fn capabilities(&self) -> Capabilities {
+            self.inner.capabilities()
+        }
+        fn create(&self) -> Result<()> {
+            self.inner.create()
+        }
+        fn list(&self, kind: FileKind) -> Result<Vec<Listed>> {
+            self.inner.list(kind)
+        }
+        fn stat(&self, name: FileName) -> Result<u64> {
+            self.inner.stat(name)
+        }
+        fn get(&self, name: FileName) -> Result<Vec<u8>> {
+            if name == self.at {
+                return Err(Error::new(self.code, name.to_string(), "read error"));
+            }
+            self.inner.get(name)
+        }
+        fn get_range(&self, name: FileName, offset: u64, length: usize) -> Result<Vec<u8>> {
+            self.inner.get_range(name, offset, length)
+        }
+        fn put(&self, name: FileName, bytes: &[u8]) -> Result<()> {
+            self.inner.put(name, bytes)
+        }
+        fn delete(&self, name: FileName) -> Result<()> {
+            self.inner.delete(name)
+        }
+    }
+
+    fn open(store: Arc<dyn Store>, password: &[u8]) -> Result<Repository> {
+        let ports = ports(store, SimClock::new());
+        Repository::open(ports, password, &OpenOptions::default())
+    }
+
+    fn key(id: Id) -> FileName {
+        FileName::new(FileKind::Key, id)
+    }
+
+    /// A repository with two passwords; the names of their key files.
+    fn with_two_keys() -> (Arc<MemoryStore>, FileName, FileName) {
+        let store = Arc::new(MemoryStore::new());
+        let repo = repository_on(store.clone(), SimClock::new());
+        let second = repo.key_add(b"second", CHEAP, &Identity::default());
+        (store, key(repo.key_id()), key(second.unwrap()))
+    }
+
+    #[test]
+    fn a_key_file_that_cannot_be_read_does_not_lock_out_the_others() {
+        let (store, first, second) = with_two_keys();
+        for (bad, good, password) in [(first, second, &b"second"[..]), (second, first, PASSWORD)] {
+            for code in [Code::Io, Code::Damaged, Code::LimitExceeded] {
+                let inner = Arc::clone(&store);
+                let at = bad;
+                let repo = open(Arc::new(BadSector { inner, at, code }), password).unwrap();
+                assert_eq!(key(repo.key_id()), good);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_file_that_cannot_be_read_is_named_when_no_other_fits() {
+        let (inner, at, _) = with_two_keys();
+        let code = Code::Io;
+        let error = open(Arc::new(BadSector { inner, at, code }), PASSWORD)
+            .err()
+            .unwrap();
+        assert_eq!(error.code(), Code::WrongPassword);
+        assert!(error.detail().contains(&at.to_string()), "{error}");
+    }
+
+    #[test]
+    fn the_only_key_file_says_itself_what_is_wrong() {
+        let inner = Arc::new(MemoryStore::new());
+        let at = key(repository_on(inner.clone(), SimClock::new()).key_id());
+        for code in [Code::Io, Code::Damaged] {
+            let inner = Arc::clone(&inner);
+            let error = open(Arc::new(BadSector { inner, at, code }), PASSWORD)
+                .err()
+                .unwrap();
+            assert_eq!((error.code(), error.object()), (code, &*at.to_string()));
+        }
+        inner.delete(at).unwrap();
+        assert_eq!(open(inner, PASSWORD).err().unwrap().code(), Code::Damaged);
+    }
+
+    #[test]
+    fn a_storage_that_does_not_answer_is_not_asked_for_every_key() {
+        let (inner, first, second) = with_two_keys();
+        let (at, code) = (first.min(second), Code::Unavailable);
+        let error = open(Arc::new(BadSector { inner, at, code }), b"neither")
+            .err()
+            .unwrap();
+        assert_eq!(error.code(), Code::Unavailable);
+    }
 }

@@ -9,10 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut import gojson
-from obhut.backup import select
 from obhut.backup import snapshot as model
 from obhut.backup.select import Filter
-from obhut.backup.session import load_snapshots
+from obhut.backup.session import find_snapshot
 from obhut.backup.snapshot import is_id
 from obhut.errors import ObhutError, converted
 from obhut.job import Reporter, collect, watch
@@ -44,7 +43,7 @@ def ls(
     found: Callable[[Snapshot], None],
 ) -> None:
     """Lists the files of a snapshot."""
-    snapshot, subpath = select.find(load_snapshots(repository, reporter, strict=False), name, wanted)
+    snapshot, subpath = find_snapshot(repository, name, wanted, reporter)
     tree = subtree(repository, snapshot.tree, subpath)
     # What is shown begins at the folder: so does the snapshot, as in restic.
     found(replace(snapshot, tree=tree, raw={**snapshot.raw, "tree": tree}))
@@ -140,7 +139,7 @@ def cat(repository: _core.Repository, what: str, name: str, reporter: Reporter) 
     if what != "config" and not name:
         raise ObhutError("invalid-argument", what, "needs an id")
     if what == "snapshot":
-        snapshot, _ = select.find(load_snapshots(repository, reporter, strict=False), name, Filter())
+        snapshot, _ = find_snapshot(repository, name, Filter(), reporter)
         return _pretty(gojson.dumps(model.ordered(snapshot.raw)).encode("utf-8", "replace"))
     if what == "tree":
         return _tree(repository, name, reporter)
@@ -154,7 +153,7 @@ def cat(repository: _core.Repository, what: str, name: str, reporter: Reporter) 
 
 def _tree(repository: _core.Repository, name: str, reporter: Reporter) -> bytes:
     """The tree of ``SNAPSHOT:PATH``."""
-    snapshot, path = select.find(load_snapshots(repository, reporter, strict=False), name, Filter())
+    snapshot, path = find_snapshot(repository, name, Filter(), reporter)
     with converted():
         return repository.cat("tree", subtree(repository, snapshot.tree, path))
 

@@ -6,9 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from obhut.backup import select
 from obhut.backup.select import Filter
-from obhut.backup.session import load_snapshots
+from obhut.backup.session import find_snapshot
 from obhut.errors import ObhutError, converted
 from obhut.job import Reporter, watch
 
@@ -68,8 +67,7 @@ def restore(
 ) -> dict[str, Any]:
     """Restores; gives the figures and ``errors``, the number of items that failed."""
     check_options(options)
-    snapshots = load_snapshots(repository, reporter, strict=False)
-    snapshot, subpath = select.find(snapshots, options.name, options.wanted)
+    snapshot, subpath = find_snapshot(repository, options.name, options.wanted, reporter)
     found(snapshot)
     with converted():
         job = repository.restore(
