@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -333,3 +334,31 @@ def test_threads_one_works(ours: Obhut, source: Path, tmp_path: Path) -> None:
 def test_python_runs_the_module(source: Path) -> None:
     child = subprocess.run([sys.executable, "-m", "obhut", "--version"], capture_output=True, text=True, check=True)
     assert child.stdout.startswith("obhut ")
+
+
+def dir_caches(base: Path) -> list[Path]:
+    """The files of the directory cache."""
+    return sorted(base.glob("*/dirs/*"))
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(source: Path, ours: Obhut, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    ran = ours("run", "--cache-dir", tmp_path / "file", source)
+    assert b"its cache could not be written" in ran.err
+    assert b"saved" in ran.out
+    assert len(ours.snapshots()) == 1
+
+
+def test_caches_of_other_backups_go_when_they_are_old(source: Path, ours: Obhut, tmp_path: Path) -> None:
+    base = tmp_path / "cache"
+    ours("run", "--cache-dir", "cache", source, cwd=tmp_path)
+    [first] = dir_caches(base)
+    ours("run", "--cache-dir", base, "--one-file-system", source)
+    other = Obhut(tmp_path / "other")
+    other.init()
+    other("run", "--cache-dir", base, source)
+    assert len(dir_caches(base)) == 3
+    for file in dir_caches(base):
+        os.utime(file, (time.time() - 91 * 86400,) * 2)
+    ran = ours("run", "--cache-dir", base, source)
+    assert (ran.err, dir_caches(base)) == (b"", [first])

@@ -157,10 +157,9 @@ impl Repository {
     }
 
     /// Binds what a backup learned about directories to the snapshot that was saved for it.
-    #[allow(clippy::unused_self)]
     fn commit_cache(&self, py: Python<'_>, token: &str, snapshot: &str) -> PyResult<()> {
         let snapshot = id(snapshot)?;
-        convert(py.detach(|| backup::commit_cache(token, &snapshot)))
+        convert(py.detach(|| backup::commit_cache(&self.inner, token, &snapshot)))
     }
 
     #[pyo3(signature = (fd, name, *, dry_run, json, threads))]

@@ -149,6 +149,10 @@ A setting counts in this order: command line, environment (`OBHUT_…` before `R
 Children that Obhut starts do not see passwords and storage credentials. `XDG_CONFIG_HOME` and `XDG_CACHE_HOME` say
 where `obhut.toml` and the cache are looked for.
 
+The cache holds two things: repository files as restic keeps them (for storage that is not a local disk), and what the
+last backups learnt about directories, so that an unchanged one costs a look at its entries. Both can be deleted at any
+time. What no backup has used for 90 days is removed from the second by itself.
+
 ## obhut.toml
 
 `/etc/obhut/obhut.toml`, then `$XDG_CONFIG_HOME/obhut/obhut.toml` (`~/.config/obhut/obhut.toml`); or only the file that

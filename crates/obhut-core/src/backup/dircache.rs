@@ -17,6 +17,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use sha2::{Digest, Sha256};
 
 use super::facts::Facts;
@@ -54,6 +55,7 @@ type Table = HashMap<Vec<u8>, Known>;
 
 /// The cache during one backup.
 pub struct DirCache {
+    base: PathBuf,
     file: PathBuf,
     key: Id,
     /// What the compared snapshot taught; empty if that is not to be trusted.
@@ -64,6 +66,7 @@ pub struct DirCache {
 /// What waits for its snapshot.
 struct Waiting {
     token: String,
+    base: PathBuf,
     file: PathBuf,
     key: Id,
     table: Table,
@@ -92,10 +95,17 @@ impl DirCache {
             .parent_snapshot
             .filter(|parent| options.valid_snapshots.contains(parent));
         let old = match (trusted, options.parent_tree) {
-            (Some(parent), Some(_)) => load(&file, &key, &parent).unwrap_or_default(),
+            (Some(parent), Some(_)) => match load(&file, &key, &parent) {
+                Some(table) => {
+                    touch(&file);
+                    table
+                }
+                None => Table::new(),
+            },
             _ => Table::new(),
         };
         Some(Self {
+            base: base.clone(),
             file,
             key,
             old,
@@ -130,6 +140,7 @@ impl DirCache {
         }
         waiting.push(Waiting {
             token: token.clone(),
+            base: self.base,
             file: self.file,
             key: self.key,
             table,
@@ -138,8 +149,8 @@ impl DirCache {
     }
 }
 
-/// Binds what a backup learnt to the snapshot that was saved for it, and writes it.
-pub fn commit(token: &str, snapshot: &Id) -> Result<()> {
+/// Binds what a backup learnt to the snapshot that was saved for it, and writes it; gives the base of the cache.
+pub fn commit(token: &str, snapshot: &Id) -> Result<PathBuf> {
     let waiting = {
         let mut all = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
         let at = all.iter().position(|w| w.token == token);
@@ -151,12 +162,30 @@ pub fn commit(token: &str, snapshot: &Id) -> Result<()> {
     };
     let bytes = encode(&waiting.key, snapshot, &waiting.table);
     let folder = waiting.file.parent().unwrap_or(Path::new("/"));
-    let mut missing: Vec<&Path> = folder.ancestors().take_while(|p| !p.exists()).collect();
+    // A relative path ends in an empty one: the current directory.
+    let mut missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
     while let Some(path) = missing.pop() {
         durable::make_dir(path, 0o700)?;
     }
     let name = waiting.file.file_name().unwrap_or(OsStr::new("dirs"));
-    Folder::open(folder)?.write_disposable(name, &bytes, 0o600, "directory cache")
+    Folder::open(folder)?.write_disposable(name, &bytes, 0o600, "directory cache")?;
+    Ok(waiting.base)
+}
+
+/// Marks a file as used now: [`super::sweep`] goes by that. Where it is refused, the file may be forgotten early.
+fn touch(file: &Path) {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    let _ = rustix::fs::utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW);
 }
 
 impl Known {

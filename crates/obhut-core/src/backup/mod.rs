@@ -4,7 +4,7 @@
 //! - [`select`]: what is left out.
 //! - [`visit`], [`directory`], [`file`]: looking at entries, writing trees, reading.
 //! - [`queue`], [`engine`]: tasks and workers; [`report`]: counters and lines.
-//! - [`dircache`], [`reuse`]: what makes unchanged directories cheap.
+//! - [`dircache`], [`reuse`]: what makes unchanged directories cheap; [`sweep`]: old files of it.
 //! - [`scan`]: the estimate for the progress display.
 //!
 //! The caller holds the lock, has listed the snapshots before the index was loaded, and saves the snapshot
@@ -43,6 +43,7 @@ mod reuse;
 mod scan;
 mod select;
 mod stream;
+mod sweep;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -113,9 +114,11 @@ fn run_on(engine: &Engine<'_>, threads: usize, plan: &Target, current: &[u8]) ->
 }
 
 /// Binds what a backup learnt about directories to the snapshot that was saved for it. `token` is the
-/// summary's `cache_token`.
-pub fn commit_cache(token: &str, snapshot: &Id) -> Result<()> {
-    dircache::commit(token, snapshot)
+/// summary's `cache_token`. Caches that were not used for long are removed on the way.
+pub fn commit_cache(repo: &Repository, token: &str, snapshot: &Id) -> Result<()> {
+    let base = dircache::commit(token, snapshot)?;
+    sweep::sweep(&base, repo.clock().now());
+    Ok(())
 }
 
 /// Backs up one stream as the file `name` (a path from the root); its directories are made up.

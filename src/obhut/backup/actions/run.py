@@ -116,6 +116,7 @@ def run(repository: _core.Repository, options: Options, reporter: Reporter, cloc
     saved = ""
     if not options.dry_run and not unchanged:
         saved = _save(repository, options, paths, time, parent, result, summary)
+        _remember(repository, options, result, saved, reporter)
     return Result(summary, saved, parent, incomplete=counting.errors > 0 or bool(result["missing_targets"]))
 
 
@@ -289,7 +290,17 @@ def _save(
         summary=summary.stored(),
     )
     with signals.shielded(), converted():
-        saved = repository.save_snapshot(data)
-        if options.cache_dir is not None and result.get("cache_token"):
+        return repository.save_snapshot(data)
+
+
+def _remember(
+    repository: _core.Repository, options: Options, result: dict[str, Any], saved: str, reporter: Reporter
+) -> None:
+    """Keeps what was learnt about directories. The snapshot is there: a cache that fails costs the next run time."""
+    if options.cache_dir is None or not result.get("cache_token"):
+        return
+    try:
+        with signals.shielded(), converted():
             repository.commit_cache(result["cache_token"], saved)
-    return saved
+    except ObhutError as error:
+        reporter.warn(f"warning: the next backup will read more, its cache could not be written: {error.message}")

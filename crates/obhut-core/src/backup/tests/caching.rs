@@ -70,7 +70,7 @@ impl Chain<'_> {
         self.count += 1;
         let snapshot = Id([self.count; 32]);
         if !summary.cache_token.is_empty() {
-            commit_cache(&summary.cache_token, &snapshot).unwrap();
+            commit_cache(&self.bench.repo, &summary.cache_token, &snapshot).unwrap();
         }
         self.options.parent_tree = summary.tree;
         self.options.parent_snapshot = Some(snapshot);
@@ -181,7 +181,9 @@ fn the_cache_is_used_only_for_the_snapshot_it_belongs_to() {
     chain.options.with_atime = true;
     assert!(!knows(&chain, &place.path().join("d")));
     assert_eq!(
-        commit_cache("unknown", &Id([1; 32])).unwrap_err().code(),
+        commit_cache(&bench.repo, "unknown", &Id([1; 32]))
+            .unwrap_err()
+            .code(),
         Code::InvalidArgument
     );
 }
@@ -238,6 +240,44 @@ fn a_user_with_a_new_name_is_noticed_in_spite_of_the_cache() {
     assert_eq!(owner(&renamed), format!("new{uid}"));
     assert_eq!(renamed.data_blobs, 0);
     assert!(bench.errors().is_empty());
+}
+
+#[test]
+fn caches_that_nobody_uses_go_and_the_used_one_stays() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    let bench = bench(Arc::new(Later));
+    let mut chain = Chain {
+        bench: &bench,
+        options: BackupOptions {
+            cache_dir: Some(cache.path().to_owned()),
+            ..options(place.path(), 1)
+        },
+        count: 0,
+    };
+    let mut first = chain.options.clone();
+    chain.next();
+    std::mem::swap(&mut first, &mut chain.options);
+    chain.options.one_file_system = true; // a second option set
+    chain.next();
+    assert_eq!(caches(&chain, cache.path()), 2);
+    let folder = cache.path().join(bench.repo.id()).join("dirs");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(91 * 24 * 3600);
+    for file in std::fs::read_dir(&folder).unwrap() {
+        let file = std::fs::File::open(file.unwrap().path()).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    // The first one is used: read by a backup that saves no snapshot, as with --skip-if-unchanged.
+    assert_eq!(bench.run(&first).unwrap().tree_blobs, 0);
+    chain.options.ignore_inode = true; // a third set, whose commit sweeps
+    chain.next();
+    assert_eq!(caches(&chain, cache.path()), 2);
+    chain.options = first;
+    assert!(
+        knows(&chain, &place.path().join("d")),
+        "the used cache is gone"
+    );
 }
 
 #[test]
