@@ -200,11 +200,13 @@ class Repository:
         xattrs: bool,
         include_xattrs: list[bytes],
         exclude_xattrs: list[bytes],
+        owners_by_name: bool,
         verbose: int,
         json: bool,
         threads: int,
     ) -> Job:
-        """Result: ``{"total_files", "files_restored", "files_skipped", "files_deleted", "total_bytes", "bytes_restored", "bytes_skipped"}``."""
+        """Result: ``{"total_files", "files_restored", "files_skipped", "files_deleted", "total_bytes", "bytes_restored", "bytes_skipped",
+        "unknown_owners": [..]}``."""
 
     def ls(
         self,
@@ -219,8 +221,8 @@ class Repository:
     ) -> Job:
         """``format``: names, long, json, ncdu. ``sort``: name, size, time (= mtime), atime, ctime, extension. Output: rendered lines."""
 
-    def check(self, *, read_data: bool, subset: str, threads: int) -> Job:
-        """``subset``: "" or ``n/m``, ``x%``, bytes. Output: hints, a line each. Errors: item errors.
+    def check(self, *, read_data: bool, subset: str, threads: int, only: list[str] | None = None) -> Job:
+        """``only``: ids of the snapshots to check, ``None`` = all. ``subset``: "" or ``n/m``, ``x%``, bytes. Output: hints, a line each. Errors: item errors.
 
         Result: ``{"num_errors", "broken_packs": [], "suggest_repair_index", "suggest_prune", "snapshots", "packs_read", "bytes_read", ...}``."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,31 @@ def test_contradictions(source: Path, tmp_path: Path) -> None:
         assert b"invalid-argument" in ours(*words, *more, expect=1).err
     ours(*words, "--no-xattrs", "--exclude-xattr", "user.a", expect=1)
     assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_owners_by_name(tmp_path: Path) -> None:
+    """The snapshot's number of a known name is made another one: both programs find the name's own number again."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_text("x")
+    user, group = pwd.getpwuid(1), grp.getgrgid(2)
+    os.chown(source / "file", user.pw_uid, group.gr_gid)
+    ours, theirs = Obhut(tmp_path / "repo"), Restic(tmp_path / "repo")
+    ours.init()
+    ours.backup(source)
+    for tool in (ours, theirs):
+        target = tmp_path / tool.name
+        tool("restore", "latest", "--target", target, "--ownership-by-name")
+        stat = (remains_below(target, source) / "file").stat()
+        assert (stat.st_uid, stat.st_gid) == (user.pw_uid, group.gr_gid)
+    # Somebody whom this host does not know keeps the number; restic makes root the owner.
+    os.chown(source / "file", 54321, 54322)
+    ours.backup(source)
+    ran = ours("restore", "latest", "--target", tmp_path / "unknown", "--ownership-by-name")
+    stat = (remains_below(tmp_path / "unknown", source) / "file").stat()
+    assert (stat.st_uid, stat.st_gid) == (54321, 54322)
+    assert b"notice" not in ran.err  # it has no name in the snapshot either
+    theirs("restore", "latest", "--target", tmp_path / "theirs", "--ownership-by-name")
+    stat = (remains_below(tmp_path / "theirs", source) / "file").stat()
+    assert (stat.st_uid, stat.st_gid) == (0, 0)

@@ -193,7 +193,7 @@ impl Repository {
         })
     }
 
-    #[pyo3(signature = (tree, subpath, target, *, includes, iincludes, excludes, iexcludes, overwrite, delete, dry_run, sparse, verify, sync, xattrs, include_xattrs, exclude_xattrs, verbose, json, threads))]
+    #[pyo3(signature = (tree, subpath, target, *, includes, iincludes, excludes, iexcludes, overwrite, delete, dry_run, sparse, verify, sync, xattrs, include_xattrs, exclude_xattrs, owners_by_name, verbose, json, threads))]
     #[allow(
         clippy::too_many_arguments,
         clippy::fn_params_excessive_bools,
@@ -217,6 +217,7 @@ impl Repository {
         xattrs: bool,
         include_xattrs: Vec<Vec<u8>>,
         exclude_xattrs: Vec<Vec<u8>>,
+        owners_by_name: bool,
         verbose: u32,
         json: bool,
         threads: usize,
@@ -238,6 +239,7 @@ impl Repository {
             xattrs,
             include_xattrs,
             exclude_xattrs,
+            owners_by_name,
             verbose,
             json,
             threads: if threads == 0 { self.threads } else { threads },
@@ -278,8 +280,14 @@ impl Repository {
         })
     }
 
-    #[pyo3(signature = (*, read_data, subset, threads))]
-    fn check(&self, read_data: bool, subset: &str, threads: usize) -> PyResult<Job> {
+    #[pyo3(signature = (*, read_data, subset, threads, only=None))]
+    fn check(
+        &self,
+        read_data: bool,
+        subset: &str,
+        threads: usize,
+        only: Option<Vec<String>>,
+    ) -> PyResult<Job> {
         let read = match (read_data, subset) {
             (_, text) if !text.is_empty() => Some(convert(check::Subset::parse(text))?),
             (true, _) => Some(check::Subset::All),
@@ -287,6 +295,7 @@ impl Repository {
         };
         let options = CheckOptions {
             read,
+            only: only.as_deref().map(ids).transpose()?,
             threads: if threads == 0 { self.threads } else { threads },
         };
         self.start("check", move |repo, control| {

@@ -36,5 +36,6 @@ def restore_options(front: Front, values: dict[str, Any]) -> Options:
         xattrs=not values["no_xattrs"],
         include_xattrs=values["include_xattr"],
         exclude_xattrs=values["exclude_xattr"],
+        owners_by_name=values["ownership_by_name"],
         threads=front.threads,
     )

@@ -19,13 +19,14 @@ use crate::snapshot;
 use crate::store::Listed;
 use crate::tree::{self, Node, NodeType};
 
+/// Gives the first slots of the blobs that the snapshots use.
 pub(super) fn check(
     repo: &Repository,
     index: &Index,
     snapshots: &[Listed],
     findings: &mut Findings<'_>,
     threads: usize,
-) -> Result<()> {
+) -> Result<Marks> {
     let roots = read_snapshots(repo, snapshots, findings, threads)?;
     let walk = Walk::new(repo, index, findings);
     for root in roots {
@@ -42,7 +43,7 @@ pub(super) fn check(
     let trees = walk.trees.load(Relaxed);
     let used = walk.used;
     findings.report.trees = trees;
-    report_unused(index, &used, findings)
+    Ok(used)
 }
 
 fn read_snapshots(
@@ -282,7 +283,8 @@ fn name_problem(name: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn report_unused(index: &Index, used: &Marks, findings: &mut Findings<'_>) -> Result<()> {
+/// Every slot, and whether its blob is used: all copies of a blob count as used.
+fn each_slot(index: &Index, used: &Marks, mut tell: impl FnMut(usize, bool)) {
     let mut last = None;
     let mut is_used = false;
     for slot in 0..index.len() {
@@ -291,11 +293,31 @@ fn report_unused(index: &Index, used: &Marks, findings: &mut Findings<'_>) -> Re
             last = Some((entry.kind, entry.id));
             is_used = used.get(slot);
         }
-        if !is_used {
-            findings.report.unused_blobs += 1;
-            findings.report.unused_bytes += u64::from(entry.location.length);
-        }
+        tell(slot, is_used);
     }
+}
+
+/// By number, which packs hold a copy of a used blob.
+pub(super) fn needed_packs(index: &Index, used: &Marks) -> Vec<bool> {
+    let mut needed = vec![false; index.packs().len()];
+    each_slot(index, used, |slot, is_used| {
+        needed[index.pack_number(slot)] |= is_used;
+    });
+    needed
+}
+
+pub(super) fn report_unused(
+    index: &Index,
+    used: &Marks,
+    findings: &mut Findings<'_>,
+) -> Result<()> {
+    let report = &mut findings.report;
+    each_slot(index, used, |slot, is_used| {
+        if !is_used {
+            report.unused_blobs += 1;
+            report.unused_bytes += u64::from(index.entry(slot).location.length);
+        }
+    });
     if findings.report.unused_blobs > 0 {
         findings.hint(&format!(
             "{} blobs ({}) are used by no snapshot; prune frees them",

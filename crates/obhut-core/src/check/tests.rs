@@ -457,11 +457,67 @@ proptest! {
         }
         world.memory.overwrite(name, &bytes);
         let control = Control::new();
-        let options = CheckOptions { read: Some(Subset::All), threads };
+        let options = CheckOptions { read: Some(Subset::All), threads, only: None };
         let report = check(&world.repo, &options, &control).unwrap();
         let errors: Vec<String> = control.drain_errors().into_iter().map(|e| e.error.to_string()).collect();
         prop_assert!(report.num_errors > 0);
         let text = if name.kind == FileKind::Config { "config".to_owned() } else { name.id.hex() };
         prop_assert!(errors.iter().any(|e| e.contains(&text)), "{name}: {errors:?}");
     }
+}
+
+/// A check of some snapshots with their data; gives its report and errors.
+fn of_some(world: &World, only: &[Id]) -> (CheckReport, Vec<String>) {
+    let control = Control::new();
+    let options = CheckOptions {
+        read: Some(Subset::All),
+        only: Some(only.to_vec()),
+        threads: 2,
+    };
+    let report = check(&world.repo, &options, &control).unwrap();
+    let errors = control.drain_errors().into_iter();
+    (report, errors.map(|item| item.error.to_string()).collect())
+}
+
+#[test]
+fn some_snapshots_are_checked_with_the_packs_that_they_use() {
+    let world = world();
+    let ids = world.repo.list(FileKind::Snapshot).unwrap();
+    let (all, _, _) = structure(&world);
+    let whole = of_some(&world, &ids);
+    assert_eq!((whole.0.snapshots, whole.0.packs_read), (2, all.packs));
+    let each: Vec<CheckReport> = ids.iter().map(|id| of_some(&world, &[*id]).0).collect();
+    for report in &each {
+        assert_eq!((report.snapshots, report.num_errors), (1, 0));
+        assert!(report.packs_read < all.packs && report.packs_read > 0);
+        assert!(report.trees < all.trees);
+        // What others use is not called unused.
+        assert_eq!(report.unused_blobs, 0);
+    }
+    // A damaged pack is found by exactly the snapshots that use it.
+    let mut found = vec![0; ids.len()];
+    for pack in world.repo.list(FileKind::Pack).unwrap() {
+        let name = FileName::new(FileKind::Pack, pack);
+        let sound = world.memory.get(name).unwrap();
+        let mut bytes = sound.clone();
+        bytes[3] ^= 1;
+        world.memory.overwrite(name, &bytes);
+        let hits: Vec<bool> = ids
+            .iter()
+            .map(|id| !of_some(&world, &[*id]).1.is_empty())
+            .collect();
+        assert!(hits.contains(&true), "{pack}");
+        for (count, hit) in found.iter_mut().zip(hits) {
+            *count += u64::from(hit);
+        }
+        world.memory.overwrite(name, &sound);
+    }
+    let read: Vec<u64> = each.iter().map(|report| report.packs_read).collect();
+    assert_eq!(found, read);
+    let gone = CheckOptions {
+        only: Some(vec![Id([9; 32])]),
+        ..CheckOptions::default()
+    };
+    let error = check(&world.repo, &gone, &Control::new()).unwrap_err();
+    assert_eq!(error.code(), Code::FileMissing);
 }

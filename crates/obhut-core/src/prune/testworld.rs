@@ -213,6 +213,7 @@ impl World {
         let control = Control::new();
         let options = CheckOptions {
             read: Some(Subset::All),
+            only: None,
             threads: 2,
         };
         let report = check(&self.repo, &options, &control).unwrap();

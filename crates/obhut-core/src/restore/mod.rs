@@ -40,6 +40,7 @@ mod inspect;
 mod meta;
 pub mod model;
 mod others;
+mod owners;
 mod parallel;
 pub mod plan;
 mod report;
@@ -101,6 +102,8 @@ pub struct RestoreOptions {
     pub include_xattrs: Vec<Vec<u8>>,
     /// All but those whose names fit one of these.
     pub exclude_xattrs: Vec<Vec<u8>>,
+    /// Owners by their names on this host instead of the numbers in the snapshot.
+    pub owners_by_name: bool,
     /// A line an entry from 2 on.
     pub verbose: u32,
     /// Lines as JSON.

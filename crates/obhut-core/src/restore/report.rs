@@ -1,7 +1,8 @@
 //! What a restore tells: counters, lines for `-vv`, item errors, the summary.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -41,7 +42,12 @@ pub struct RestoreSummary {
     pub metadata_denied: u64,
     /// Entries with Windows attributes, which this system does not know.
     pub foreign_attributes: u64,
+    /// Names of owners that this host does not know (`user anna`), with `--ownership-by-name`; at most a hundred.
+    pub unknown_owners: Vec<String>,
 }
+
+/// More unknown names are not gathered.
+const UNKNOWN_OWNERS: usize = 100;
 
 /// What happened to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +90,7 @@ pub struct Report {
     verbose: u32,
     /// The counts.
     pub tally: Tally,
+    unknown_owners: Mutex<BTreeSet<String>>,
 }
 
 impl Report {
@@ -94,7 +101,22 @@ impl Report {
             json,
             verbose,
             tally: Tally::default(),
+            unknown_owners: Mutex::default(),
         }
+    }
+
+    /// This host has no user (`kind`) or group of this name.
+    pub fn unknown_owner(&self, kind: &str, name: &str) {
+        let mut unknown = self.unknown_owners();
+        if unknown.len() < UNKNOWN_OWNERS {
+            unknown.insert(format!("{kind} {name}"));
+        }
+    }
+
+    fn unknown_owners(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unknown_owners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The control.
@@ -175,6 +197,7 @@ impl Report {
             sockets_skipped: tally.sockets.load(Relaxed),
             metadata_denied: denied,
             foreign_attributes: tally.foreign.load(Relaxed),
+            unknown_owners: self.unknown_owners().iter().cloned().collect(),
         }
     }
 

@@ -19,6 +19,7 @@ use super::batch::{
     Batch, FILES, FIRST_FILES, FileItem, Finish, FirstName, LinkItem, OtherItem, Place,
 };
 use super::meta::Meta;
+use super::owners::Owners;
 use super::rules;
 use super::target::{Dir, Facts, Os, Target, check_name, error_at};
 use crate::blob::Codec;
@@ -57,6 +58,7 @@ pub struct Walk<'a> {
     batch: Batch,
     limit: usize,
     links: Links,
+    owners: Option<Owners>,
     path: Vec<u8>,
 }
 
@@ -71,6 +73,10 @@ impl<'a> Walk<'a> {
             batch: Batch::default(),
             limit: FIRST_FILES,
             links: HashMap::new(),
+            owners: run
+                .options
+                .owners_by_name
+                .then(|| Owners::new(Arc::clone(run.repo.accounts()))),
             path: Vec::new(),
         }
     }
@@ -103,6 +109,13 @@ impl<'a> Walk<'a> {
         let counters = &self.run.report.control().counters;
         counters.total_known.store(1, Relaxed);
         self.hand_on()
+    }
+
+    fn meta(&mut self, node: &mut Node) -> Result<Meta> {
+        if let Some(owners) = &mut self.owners {
+            owners.translate(node, &self.run.report)?;
+        }
+        Ok(Meta::of(node))
     }
 
     fn load(&mut self, id: &Id) -> Result<Vec<Node>> {
@@ -205,7 +218,7 @@ impl<'a> Walk<'a> {
                 return Ok(None);
             }
         }
-        let meta = Some(Meta::of(&mut node));
+        let meta = Some(self.meta(&mut node)?);
         self.note_foreign(&node);
         let loaded = match node.subtree {
             _ if !below => Ok(Vec::new()),
@@ -248,7 +261,7 @@ impl<'a> Walk<'a> {
     }
 
     fn entry(&mut self, frame: &Frame, mut node: Node, facts: Option<Facts>) -> Result<()> {
-        let meta = Meta::of(&mut node);
+        let meta = self.meta(&mut node)?;
         self.note_foreign(&node);
         let mut place = Place {
             dir: Arc::clone(&frame.dir),

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut import gojson
+from obhut.backup import select
 from obhut.backup import snapshot as model
 from obhut.backup.select import Filter
-from obhut.backup.session import find_snapshot
+from obhut.backup.session import find_snapshot, load_snapshots
 from obhut.backup.snapshot import is_id
 from obhut.errors import ObhutError, converted
 from obhut.job import Reporter, collect, watch
@@ -75,12 +76,59 @@ def check_subset(text: str) -> str:
     return str(size)
 
 
+class _Muted:
+    """Passes on all but the items that failed: whoever comes after finds them again."""
+
+    def __init__(self, inner: Reporter) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def item_error(self, item: bytes, during: str, error: ObhutError) -> None:
+        pass
+
+
+def chosen(repository: _core.Repository, names: Sequence[str], wanted: Filter, reporter: Reporter) -> list[str] | None:
+    """The ids of the snapshots that a check looks at; ``None`` = all. None that fits is an error: nothing is proven.
+
+    A snapshot that cannot be read might fit, so it is looked at (and found damaged), unless others are named.
+    """
+    if not names and not wanted:
+        return None
+    with converted():
+        lines, _ = collect(repository.list_files("snapshots"), reporter)
+    listed = sorted(line.decode("ascii") for line in lines)
+    if not listed:
+        return None
+    muted: Any = _Muted(reporter)
+    readable = load_snapshots(repository, muted, strict=False)
+    unreadable = set(listed) - {snapshot.id for snapshot in readable}
+    damaged = {name: [i for i in unreadable if name and i.startswith(name)] for name in names}
+    sound = [name for name in names if not damaged.get(name)]
+    if names:
+        ids = [i for found in damaged.values() for i in found]
+        ids += [s.id for s in select.find_all(readable, sound, wanted)] if sound else []
+    else:
+        ids = [*(s.id for s in select.find_all(readable, (), wanted)), *unreadable]
+    if not ids:
+        raise ObhutError("snapshot-missing", f"that fits ({wanted.described()})")
+    reporter.say(f"checking {len(set(ids))} of {len(listed)} snapshots")
+    return sorted(set(ids))
+
+
 def check(
-    repository: _core.Repository, reporter: Reporter, *, read_data: bool, subset: str, threads: int
+    repository: _core.Repository,
+    reporter: Reporter,
+    *,
+    read_data: bool,
+    subset: str,
+    threads: int,
+    only: list[str] | None = None,
 ) -> dict[str, Any]:
     """Checks the repository; every finding goes to the reporter. Gives the figures."""
     with converted():
-        job = repository.check(read_data=read_data, subset=subset, threads=threads)
+        job = repository.check(read_data=read_data, subset=subset, threads=threads, only=only)
     return watch(job, reporter, "check")
 
 

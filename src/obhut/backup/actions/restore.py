@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from obhut.backup.select import Filter
 from obhut.backup.session import find_snapshot
+from obhut.backup.sources import shown
 from obhut.errors import ObhutError, converted
 from obhut.job import Reporter, watch
 
@@ -41,6 +42,7 @@ class Options:
     #: Patterns of names of extended attributes.
     include_xattrs: tuple[bytes, ...] = ()
     exclude_xattrs: tuple[bytes, ...] = ()
+    owners_by_name: bool = False
     threads: int = 0
 
 
@@ -87,9 +89,13 @@ def restore(
             xattrs=options.xattrs,
             include_xattrs=list(options.include_xattrs),
             exclude_xattrs=list(options.exclude_xattrs),
+            owners_by_name=options.owners_by_name,
             verbose=max(0, reporter.verbosity - 1),
             json=reporter.json,
             threads=options.threads,
         )
     result = watch(job, reporter, "restore")
+    if result["unknown_owners"] and not reporter.json:
+        unknown = ", ".join(shown(name.encode("utf-8", "surrogateescape")) for name in result["unknown_owners"])
+        reporter.warn(f"notice: not known here, so the numbers of the snapshot are kept: {unknown}")
     return result | {"errors": job.progress()["errors"]}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from obhut.cli.lazy import ExamplesCommand
-from obhut.cli.options import Parsed, common
+from obhut.cli.options import Parsed, common, snapshot_filter
 
 if TYPE_CHECKING:
     from obhut.cli.front import Front
@@ -26,9 +26,12 @@ def _subset(text: str) -> str:
     obhut backup check -r /mnt/disk/repo --read-data
     obhut backup check -r /mnt/disk/repo --read-data-subset 1/10
     obhut backup check -r /mnt/disk/repo --read-data-subset 5%
+    obhut backup check -r /mnt/disk/repo --read-data --host anna latest
     """,
 )
+@click.argument("ids", nargs=-1, metavar="[SNAPSHOT]...")
 @common
+@snapshot_filter
 @click.option("--read-data", is_flag=True, help="Read and verify all data as well.")
 @click.option(
     "--read-data-subset",
@@ -36,15 +39,26 @@ def _subset(text: str) -> str:
     help="A part of it: n/t, a share (5%), a size (10G).",
 )
 @click.option("--with-cache", is_flag=True, help="Trust the local cache (default: read everything from the storage).")
-def check(front: Front, read_data: bool, read_data_subset: str | None, with_cache: bool) -> int:
+def check(
+    front: Front,
+    ids: tuple[str, ...],
+    hosts: tuple[str, ...],
+    tags: tuple[tuple[str, ...], ...],
+    paths: tuple[str, ...],
+    read_data: bool,
+    read_data_subset: str | None,
+    with_cache: bool,
+) -> int:
     """Check the repository for errors.
 
     Without options: indexes, sizes of packs, snapshots and trees. Exit code 1 if something is wrong.
+
+    With SNAPSHOT or a filter only those snapshots' trees, and of the data only what they use.
     """
     from dataclasses import replace
 
     from obhut.backup.actions.inspect import check as examine
-    from obhut.backup.actions.inspect import shown_check
+    from obhut.backup.actions.inspect import chosen, shown_check
     from obhut.backup.session import locked, open_repository
     from obhut.errors import ObhutError
 
@@ -56,8 +70,9 @@ def check(front: Front, read_data: bool, read_data_subset: str | None, with_cach
     access = front.access() if with_cache else replace(front.access(), cache_dir=None)
     repository = open_repository(access, front.environ, front.reporter)
     with locked(repository, access, reporter, exclusive=True, wanted=not front.common.no_lock):
+        only = chosen(repository, ids, front.filter(hosts, tags, paths), reporter)
         result = examine(
-            repository, reporter, read_data=read_data, subset=read_data_subset or "", threads=front.threads
+            repository, reporter, read_data=read_data, subset=read_data_subset or "", threads=front.threads, only=only
         )
     if front.json:
         reporter.line(shown_check(result))

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 @click.option("--sparse", is_flag=True, help="Turn zeros into holes.")
 @click.option("--verify", is_flag=True, help="Read everything again and compare.")
 @click.option("--no-sync", is_flag=True, help="Do not force the files to the disk at the end.")
+@click.option("--ownership-by-name", is_flag=True,
+              help="Owners by name, not by number; a name unknown here keeps the number.")  # fmt: skip
 @click.option("--no-xattrs", is_flag=True, help="Without extended attributes and ACLs.")
 @click.option("--include-xattr", multiple=True, type=NAME, metavar="PATTERN",
               help="Of extended attributes only those named like PATTERN ('user.*').")  # fmt: skip

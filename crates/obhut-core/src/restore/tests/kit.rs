@@ -240,6 +240,7 @@ impl Kit {
             xattrs: true,
             include_xattrs: Vec::new(),
             exclude_xattrs: Vec::new(),
+            owners_by_name: false,
             verbose: 0,
             json: false,
             threads: 2,

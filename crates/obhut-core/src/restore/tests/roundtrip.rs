@@ -334,3 +334,40 @@ fn access_times_come_back_and_verification_leaves_them() {
     let stat = kit.path("f").metadata().unwrap();
     assert_eq!((stat.atime(), stat.atime_nsec()), (1_400_000_000, 42));
 }
+
+#[test]
+fn owners_are_found_by_name_and_unknown_ones_keep_their_numbers() {
+    if !is_root() {
+        return;
+    }
+    let kit = Kit::new();
+    let owned = |name: &str, user: &str, group: &str| {
+        let mut entry = file(name, &[b"x"]);
+        (entry.node.uid, entry.node.gid) = (11, 22);
+        (entry.node.user, entry.node.group) = (user.to_owned(), group.to_owned());
+        entry
+    };
+    let mut folder = dir("d", vec![owned("inner", "u401", "")]);
+    (folder.node.user, folder.node.group) = ("u402".to_owned(), "g502".to_owned());
+    let entries = [
+        folder,
+        owned("known", "u400", "g500"),
+        owned("nameless", "", ""),
+        owned("unknown", "nobody here", "g500"),
+    ];
+    let mut options = kit.options(kit.save(&entries));
+    let ids_of = |name: &str| {
+        let found = kit.path(name).metadata().unwrap();
+        (found.uid(), found.gid())
+    };
+    assert!(kit.restore_well(&options).unknown_owners.is_empty());
+    assert_eq!(ids_of("known"), (11, 22));
+    options.owners_by_name = true;
+    let summary = kit.restore_well(&options);
+    assert_eq!(ids_of("d"), (402, 502));
+    assert_eq!(ids_of("d/inner"), (401, 22));
+    assert_eq!(ids_of("known"), (400, 500));
+    assert_eq!(ids_of("nameless"), (11, 22));
+    assert_eq!(ids_of("unknown"), (11, 500));
+    assert_eq!(summary.unknown_owners, ["user nobody here"]);
+}
