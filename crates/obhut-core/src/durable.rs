@@ -52,13 +52,17 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::{Code, Error, Result};
 use crate::gojson;
+use crate::job::Control;
 use crate::world::Timestamp;
+
+mod apart;
 
 /// What to do if the name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,7 +330,7 @@ impl<'f> Group<'f> {
     /// their names already; the temporary files of the others are removed.
     pub fn commit(mut self, existing: Existing) -> Result<()> {
         if let Some((_, fd)) = &self.sync {
-            sync_file_system(fd.as_fd())?;
+            written_back(retry(|| fs::syncfs(fd)))?;
         }
         let mut folders: Vec<&Folder> = Vec::new();
         for staged in &mut self.staged {
@@ -368,8 +372,21 @@ pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
 
 /// Writes back the whole file system that `fd` lies in: the end of a restore, where a sync a file would
 /// cost more than the restore itself. Errors are those since `fd` was opened (Linux 5.8 and newer).
-pub fn sync_file_system(fd: BorrowedFd<'_>) -> Result<()> {
-    match retry(|| fs::syncfs(fd)) {
+///
+/// The call itself cannot be interrupted and a process cannot end before it has: on a slow disk with much to write
+/// back Ctrl-C would wait for minutes. So a child process makes it, which a cancel leaves to the disk.
+pub fn sync_file_system(fd: BorrowedFd<'_>, control: &Arc<Control>) -> Result<()> {
+    let done = match apart::run(fd, control, apart::sync_file_system)? {
+        Some(0) => Ok(()),
+        Some(number) => Err(Errno::from_raw_os_error(number)),
+        None => retry(|| fs::syncfs(fd)),
+    };
+    written_back(done)
+}
+
+/// The outcome of `syncfs`; file systems that know no sync are tolerated.
+fn written_back(done: Result<(), Errno>) -> Result<()> {
+    match done {
         Ok(()) | Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
         Err(errno) => Err(failure("", "syncfs", errno)),
     }

@@ -8,6 +8,7 @@ use crate::chunker::{ChunkReader, Chunker, MIN};
 use crate::crypto::{Key, KeyParts};
 use crate::error::Result;
 use crate::id::{BlobKind, Id};
+use crate::job::Control;
 use crate::keyfile::KeyFile;
 use crate::polynomial::Polynomial;
 use crate::repo::config::Config;
@@ -109,7 +110,7 @@ pub fn key(data: &[u8]) {
         let work = u128::from(params.n) * u128::from(params.r) * u128::from(params.p);
         assert!(params.n.is_power_of_two() && work <= 1 << 26);
         if work <= 1024 {
-            let _ = file.open(b"obhut");
+            let _ = file.open(b"obhut", &Control::default());
         }
     }
     if let Some(master) = crate::keyfile::parse_master(data) {
@@ -231,10 +232,13 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         &fixed_key(),
         b"obhut",
         params,
-        "u",
-        "h",
+        &crate::repo::Identity {
+            username: "u".to_owned(),
+            hostname: "h".to_owned(),
+        },
         crate::world::Timestamp::default(),
         &Fixed,
+        &Control::default(),
     );
     let index = index::file::encode(&[(Id([1; 32]), blobs.to_vec()), (Id([2; 32]), Vec::new())]);
     vec![

@@ -60,6 +60,9 @@ struct Drained {
     current: Vec<Vec<u8>>,
 }
 
+#[cfg(test)]
+pub(crate) mod trap;
+
 /// Shared by an operation's threads and its watcher.
 #[derive(Debug, Default)]
 pub struct Control {
@@ -68,6 +71,9 @@ pub struct Control {
     pub counters: Counters,
     drained: Mutex<Drained>,
     room: Condvar,
+    /// Something that happens at the n-th look of any stage.
+    #[cfg(test)]
+    pub(crate) trap: trap::Trap,
 }
 
 /// Rendered output waiting to be drained blocks its producer beyond this many bytes.
@@ -86,13 +92,19 @@ impl Control {
     }
 
     /// Whether the operation was asked to stop.
+    #[cfg_attr(test, track_caller)]
     pub fn is_cancelled(&self) -> bool {
+        #[cfg(test)]
+        self.trap.look(self);
         self.cancel.load(Relaxed)
     }
 
     /// `Err(cancelled)` once the operation was asked to stop.
+    #[cfg_attr(test, track_caller)]
     pub fn check(&self) -> Result<()> {
-        if self.is_cancelled() {
+        #[cfg(test)]
+        self.trap.step(self)?;
+        if self.cancel.load(Relaxed) {
             Err(Error::cancelled())
         } else {
             Ok(())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use crossbeam_channel::RecvTimeoutError;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -15,6 +16,8 @@ use crate::crypto::{Key, KeyParts, OVERHEAD};
 use crate::error::{Code, Error, Result};
 use crate::gojson;
 use crate::gotime::GoTime;
+use crate::job::{Control, guarded};
+use crate::repo::Identity;
 use crate::world::{Random, Timestamp};
 
 /// Largest key file that is looked at; real ones have about 450 bytes.
@@ -104,7 +107,7 @@ impl ScryptParams {
     pub fn calibrate() -> Self {
         let start = Instant::now();
         // The result does not matter, only how long it takes; deriving with valid parameters cannot fail.
-        let _ = derive(b"calibration", &[0; SALT], Self::FLOOR);
+        let _ = stretch(b"calibration", &[0; SALT], Self::FLOOR);
         Self::for_speed(start.elapsed())
     }
 
@@ -188,8 +191,8 @@ impl KeyFile {
     }
 
     /// The master key, or `None` if the password does not fit.
-    pub fn open(&self, password: &[u8]) -> Result<Option<Key>> {
-        let Some(user_key) = derive(password, &self.salt, self.params)? else {
+    pub fn open(&self, password: &[u8], control: &Control) -> Result<Option<Key>> {
+        let Some(user_key) = derive(password, &self.salt, self.params, control)? else {
             return Ok(None);
         };
         let mut plain = Zeroizing::new(self.data.clone());
@@ -207,15 +210,15 @@ impl KeyFile {
         master: &Key,
         password: &[u8],
         params: ScryptParams,
-        username: &str,
-        hostname: &str,
+        who: &Identity,
         created: Timestamp,
         random: &dyn Random,
+        control: &Control,
     ) -> Result<Vec<u8>> {
         params.check("new key")?;
         let mut salt = [0; SALT];
         random.fill(&mut salt)?;
-        let user_key = derive(password, &salt, params)?;
+        let user_key = derive(password, &salt, params, control)?;
         let user_key = user_key.ok_or_else(|| Error::internal("scrypt gave an all-zero key"))?;
         let mut data = Vec::new();
         user_key.seal(random, &master_json(master), &mut data)?;
@@ -227,9 +230,9 @@ impl KeyFile {
         }
         .write(&mut json);
         json.extend_from_slice(b"\",\"username\":");
-        gojson::write_string(username.as_bytes(), &mut json);
+        gojson::write_string(who.username.as_bytes(), &mut json);
         json.extend_from_slice(b",\"hostname\":");
-        gojson::write_string(hostname.as_bytes(), &mut json);
+        gojson::write_string(who.hostname.as_bytes(), &mut json);
         let ScryptParams { n, r, p } = params;
         let (salt, data) = (STANDARD.encode(salt), STANDARD.encode(data));
         let rest =
@@ -239,18 +242,54 @@ impl KeyFile {
     }
 }
 
+/// How soon a derivation that is waited for notices a cancel.
+const SLICE: Duration = Duration::from_millis(50);
+
 /// The user key of a password; `None` if it has an all-zero part and thus is none.
-fn derive(password: &[u8], salt: &[u8; SALT], params: ScryptParams) -> Result<Option<Key>> {
-    let log_n = params.n.trailing_zeros() as u8;
-    let invalid = || Error::internal("scrypt refuses checked parameters");
-    let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| invalid())?;
-    let mut derived = Zeroizing::new([0; 64]);
-    scrypt::scrypt(password, salt, &scrypt_params, &mut *derived).map_err(|_| invalid())?;
+///
+/// scrypt knows no interruption, and a key file may ask for half a minute of it: it runs in a thread that a cancel
+/// leaves behind. The thread wipes what it holds when it comes to its end, or the process takes it along.
+fn derive(
+    password: &[u8],
+    salt: &[u8; SALT],
+    params: ScryptParams,
+    control: &Control,
+) -> Result<Option<Key>> {
+    let (out, stretched) = crossbeam_channel::bounded(1);
+    let (password, salt) = (Zeroizing::new(password.to_vec()), *salt);
+    std::thread::Builder::new()
+        .name("scrypt".to_owned())
+        .spawn(move || out.send(guarded(|| stretch(&password, &salt, params))))
+        .map_err(|e| Error::io("thread", &e))?;
+    let derived = loop {
+        control.check()?;
+        match stretched.recv_timeout(SLICE) {
+            Ok(derived) => break derived?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::internal("the key derivation died"));
+            }
+        }
+    };
     let mut parts = KeyParts::default();
     parts.encrypt.copy_from_slice(&derived[..32]);
     parts.mac_k.copy_from_slice(&derived[32..48]);
     parts.mac_r.copy_from_slice(&derived[48..]);
     Ok(Key::from_parts(parts))
+}
+
+/// scrypt.
+fn stretch(
+    password: &[u8],
+    salt: &[u8; SALT],
+    params: ScryptParams,
+) -> Result<Zeroizing<[u8; 64]>> {
+    let log_n = params.n.trailing_zeros() as u8;
+    let invalid = || Error::internal("scrypt refuses checked parameters");
+    let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| invalid())?;
+    let mut derived = Zeroizing::new([0; 64]);
+    scrypt::scrypt(password, salt, &scrypt_params, &mut *derived).map_err(|_| invalid())?;
+    Ok(derived)
 }
 
 /// Reads the master key's JSON.

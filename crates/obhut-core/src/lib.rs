@@ -36,6 +36,8 @@ pub mod repo;
 pub mod restore;
 pub mod selftest;
 pub mod snapshot;
+#[cfg(test)]
+mod stages;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testkit;

@@ -90,6 +90,29 @@ impl Job {
     }
 }
 
+/// How often Python looks for signals while it waits.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Runs `work` to its end as one call from Python; a signal whose handler raises cancels it.
+pub fn supervised<T: Send + 'static>(
+    py: Python<'_>,
+    store: &Arc<dyn Store>,
+    work: impl FnOnce(&Arc<Control>) -> Result<T> + Send + 'static,
+) -> PyResult<T> {
+    store.interrupt(false);
+    let job = convert(CoreJob::start("key", Control::new(), work))?;
+    let mut raised = Ok(());
+    while raised.is_ok() && !py.detach(|| job.wait(SLICE)) {
+        raised = py.check_signals();
+    }
+    if raised.is_err() {
+        job.control().cancel();
+        store.interrupt(true);
+    }
+    let ended = py.detach(|| job.join());
+    raised.and_then(|()| convert(ended))
+}
+
 #[pymethods]
 impl Job {
     fn wait(&self, py: Python<'_>, seconds: f64) -> bool {

@@ -18,7 +18,7 @@ use pyo3::types::PyBytes;
 use zeroize::Zeroizing;
 
 use crate::error::{convert, invalid, to_python};
-use crate::job::{Job, Outcome};
+use crate::job::{Job, Outcome, supervised};
 use crate::operations::Plans;
 use crate::store::Store;
 
@@ -127,19 +127,17 @@ impl Repository {
             identity,
             ..OpenOptions::default()
         };
-        let opened = py.detach(|| {
+        let ports = ports(store);
+        let opened = supervised(py, &store.inner, move |control| {
+            let options = OpenOptions {
+                control: Arc::clone(control),
+                ..options
+            };
             let params = ScryptParams::calibrate();
-            CoreRepository::init(
-                ports(store),
-                &password,
-                version,
-                polynomial,
-                params,
-                &options,
-            )
-        });
+            CoreRepository::init(ports, &password, version, polynomial, params, &options)
+        })?;
         Ok(Self {
-            inner: Arc::new(convert(opened)?),
+            inner: Arc::new(opened),
             threads: thread_count(0),
             folder: store.folder.clone(),
             plans: Arc::default(),
@@ -169,10 +167,18 @@ impl Repository {
             verify: extra_verify,
             identity: Identity { username, hostname },
             cache: store.cache.clone(),
+            ..OpenOptions::default()
         };
-        let opened = py.detach(|| CoreRepository::open(ports(store), &password, &options));
+        let ports = ports(store);
+        let opened = supervised(py, &store.inner, move |control| {
+            let options = OpenOptions {
+                control: Arc::clone(control),
+                ..options
+            };
+            CoreRepository::open(ports, &password, &options)
+        })?;
         Ok(Self {
-            inner: Arc::new(convert(opened)?),
+            inner: Arc::new(opened),
             threads: thread_count(threads),
             folder: store.folder.clone(),
             plans: Arc::default(),
@@ -331,7 +337,7 @@ impl Repository {
 }
 
 type ChangeKey =
-    fn(&CoreRepository, &[u8], ScryptParams, &Identity) -> obhut_core::error::Result<Id>;
+    fn(&CoreRepository, &[u8], ScryptParams, &Identity, &Control) -> obhut_core::error::Result<Id>;
 
 impl Repository {
     fn with_password(
@@ -344,7 +350,10 @@ impl Repository {
     ) -> PyResult<String> {
         let password = Zeroizing::new(password.to_vec());
         let who = Identity { username, hostname };
-        let changed = py.detach(|| change(&self.inner, &password, ScryptParams::calibrate(), &who));
-        Ok(convert(changed)?.hex())
+        let repo = Arc::clone(&self.inner);
+        let changed = supervised(py, self.inner.store(), move |control| {
+            change(&repo, &password, ScryptParams::calibrate(), &who, control)
+        })?;
+        Ok(changed.hex())
     }
 }

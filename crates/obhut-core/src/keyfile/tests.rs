@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::crypto::tests::{unhex, vector_key};
 use crate::id::Id;
+use crate::job::Job;
 use crate::world::SystemRandom;
 
 /// The mini repository's key file (formats: restic 25.1); its password is `obhut`.
@@ -32,6 +33,13 @@ impl Random for Mini {
     }
 }
 
+fn who(username: &str, hostname: &str) -> Identity {
+    Identity {
+        username: username.to_owned(),
+        hostname: hostname.to_owned(),
+    }
+}
+
 const CHEAP: ScryptParams = ScryptParams { n: 2, r: 8, p: 1 };
 
 fn error(bytes: &str) -> Error {
@@ -56,10 +64,21 @@ fn opens_the_mini_repositorys_key() {
             p: 1
         }
     );
-    let master = file.open(b"obhut").expect("no error").expect("fits");
+    let master = file
+        .open(b"obhut", &Control::default())
+        .expect("no error")
+        .expect("fits");
     assert!(master.same_as(&vector_key()));
-    assert!(file.open(b"obhut ").expect("no error").is_none());
-    assert!(file.open(b"").expect("no error").is_none());
+    assert!(
+        file.open(b"obhut ", &Control::default())
+            .expect("no error")
+            .is_none()
+    );
+    assert!(
+        file.open(b"", &Control::default())
+            .expect("no error")
+            .is_none()
+    );
 }
 
 #[test]
@@ -73,6 +92,7 @@ fn derives_as_scrypt_does() {
             r: 8,
             p: 1,
         },
+        &Control::default(),
     )
     .expect("derived")
     .expect("a key");
@@ -97,8 +117,16 @@ fn creates_the_mini_repositorys_key() {
         r: 8,
         p: 1,
     };
-    let bytes = KeyFile::create(&vector_key(), b"obhut", params, "u", "h", created, &Mini)
-        .expect("created");
+    let bytes = KeyFile::create(
+        &vector_key(),
+        b"obhut",
+        params,
+        &who("u", "h"),
+        created,
+        &Mini,
+        &Control::default(),
+    )
+    .expect("created");
     assert_eq!(String::from_utf8(bytes).expect("JSON"), FILE);
 }
 
@@ -207,7 +235,9 @@ fn malformed_files_are_refused() {
 #[test]
 fn authentic_nonsense_is_damage_not_a_wrong_password() {
     let salt = std::array::from_fn(|i| i as u8);
-    let user = derive(b"p", &salt, CHEAP).expect("derived").expect("a key");
+    let user = derive(b"p", &salt, CHEAP, &Control::default())
+        .expect("derived")
+        .expect("a key");
     let mut data = Vec::new();
     user.seal(&SystemRandom, b"{\"mac\":{}}", &mut data)
         .expect("sealed");
@@ -221,10 +251,36 @@ fn authentic_nonsense_is_damage_not_a_wrong_password() {
         data,
     };
     assert_eq!(
-        file.open(b"p").err().expect("refused").code(),
+        file.open(b"p", &Control::default())
+            .err()
+            .expect("refused")
+            .code(),
         Code::Damaged
     );
-    assert!(file.open(b"q").expect("no error").is_none());
+    assert!(
+        file.open(b"q", &Control::default())
+            .expect("no error")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_cancel_does_not_wait_for_an_expensive_key() {
+    // About half a minute, the most that is accepted.
+    let dear = ScryptParams {
+        n: 1 << 16,
+        r: 8,
+        p: 128,
+    };
+    dear.check("key x").expect("accepted");
+    let job = Job::start("t", Control::new(), move |control| {
+        derive(b"p", &[0; SALT], dear, control).map(drop)
+    });
+    let job = job.expect("started");
+    assert!(!job.wait(Duration::from_millis(100)));
+    job.control().cancel();
+    assert!(job.wait(Duration::from_secs(2)));
+    assert_eq!(job.join().expect_err("cancelled").code(), Code::Cancelled);
 }
 
 #[test]
@@ -248,13 +304,13 @@ proptest! {
     fn round_trip(password: Vec<u8>, username in "\\PC{0,20}", hostname: String) {
         let master = Key::random(&SystemRandom).expect("randomness");
         let bytes =
-            KeyFile::create(&master, &password, CHEAP, &username, &hostname, Timestamp::default(), &SystemRandom)
+            KeyFile::create(&master, &password, CHEAP, &who(&username, &hostname), Timestamp::default(), &SystemRandom, &Control::default())
                 .expect("created");
         let file = KeyFile::parse("key x", &bytes).expect("parsed");
         prop_assert_eq!((&file.username, &file.hostname), (&username, &hostname));
         prop_assert_eq!(&file.created, "1970-01-01T00:00:00Z");
-        prop_assert!(file.open(&password).expect("no error").expect("fits").same_as(&master));
+        prop_assert!(file.open(&password, &Control::default()).expect("no error").expect("fits").same_as(&master));
         let other = [&password[..], b"x"].concat();
-        prop_assert!(file.open(&other).expect("no error").is_none());
+        prop_assert!(file.open(&other, &Control::default()).expect("no error").is_none());
     }
 }

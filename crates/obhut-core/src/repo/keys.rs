@@ -5,6 +5,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
+use crate::job::Control;
 use crate::keyfile::ScryptParams;
 use crate::repo::open::{concerns_one_file, read_key};
 use crate::repo::{Identity, Repository, keys};
@@ -46,21 +47,27 @@ impl Repository {
     }
 
     /// Adds a password. The new file is read back and opened before it counts; if it does not open it is
-    /// removed again.
-    pub fn key_add(&self, password: &[u8], params: ScryptParams, who: &Identity) -> Result<Id> {
+    /// removed again; so it is if a cancel comes before.
+    pub fn key_add(
+        &self,
+        password: &[u8],
+        params: ScryptParams,
+        who: &Identity,
+        control: &Control,
+    ) -> Result<Id> {
         let bytes = crate::keyfile::KeyFile::create(
             self.key(),
             password,
             params,
-            &who.username,
-            &who.hostname,
+            who,
             self.clock().now(),
             self.random().as_ref(),
+            control,
         )?;
         let id = Id::of(&bytes);
         let name = FileName::new(FileKind::Key, id);
         self.store().put(name, &bytes)?;
-        match keys::opens_this(self, id, password) {
+        match keys::opens_this(self, id, password, control) {
             Ok(()) => Ok(id),
             Err(e) => {
                 let _ = self.store().delete(name);
@@ -79,8 +86,14 @@ impl Repository {
     }
 
     /// Adds the new password, proves it, then removes the key file in use. A crash between leaves both.
-    pub fn key_change(&self, password: &[u8], params: ScryptParams, who: &Identity) -> Result<Id> {
-        let id = self.key_add(password, params, who)?;
+    pub fn key_change(
+        &self,
+        password: &[u8],
+        params: ScryptParams,
+        who: &Identity,
+        control: &Control,
+    ) -> Result<Id> {
+        let id = self.key_add(password, params, who, control)?;
         self.store()
             .delete(FileName::new(FileKind::Key, self.key_id()))?;
         Ok(id)
@@ -88,10 +101,10 @@ impl Repository {
 }
 
 /// Whether key file `id` opens with `password` and holds this repository's master key.
-fn opens_this(repo: &Repository, id: Id, password: &[u8]) -> Result<()> {
+fn opens_this(repo: &Repository, id: Id, password: &[u8], control: &Control) -> Result<()> {
     let object = FileName::new(FileKind::Key, id).to_string();
     let fails = |text: &str| Error::new(Code::VerifyFailed, object.clone(), text);
-    let master = read_key(repo.store().as_ref(), id)?.open(password)?;
+    let master = read_key(repo.store().as_ref(), id)?.open(password, control)?;
     let master = master.ok_or_else(|| fails("the new key file does not open"))?;
     let mut sealed = Vec::new();
     repo.key()

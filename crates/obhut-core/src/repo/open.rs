@@ -7,6 +7,7 @@ use crate::chunker::Chunker;
 use crate::crypto::Key;
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
+use crate::job::Control;
 use crate::keyfile::{KeyFile, ScryptParams};
 use crate::polynomial::Polynomial;
 use crate::repo::config::Config;
@@ -50,6 +51,8 @@ pub struct OpenOptions {
     pub identity: Identity,
     /// Base of the local cache of repository files; `None` = no cache.
     pub cache: Option<std::path::PathBuf>,
+    /// A cancel of it ends the wait for the key derivation.
+    pub control: Arc<Control>,
 }
 
 impl Default for OpenOptions {
@@ -61,6 +64,7 @@ impl Default for OpenOptions {
             verify: true,
             identity: Identity::default(),
             cache: None,
+            control: Control::new(),
         }
     }
 }
@@ -88,17 +92,18 @@ impl Repository {
         refuse_existing(store.as_ref())?;
         let config = Config::create(version, polynomial, random.as_ref())?;
         let master = Key::random(random.as_ref())?;
-        store.create()?;
-        let Identity { username, hostname } = &options.identity;
         let file = KeyFile::create(
             &master,
             password,
             params,
-            username,
-            hostname,
+            &options.identity,
             clock.now(),
             random.as_ref(),
+            &options.control,
         )?;
+        // The last moment at which an interrupted `init` leaves nothing.
+        options.control.check()?;
+        store.create()?;
         let key_id = Id::of(&file);
         store.put(FileName::new(FileKind::Key, key_id), &file)?;
         let mut sealed = Vec::new();
@@ -127,7 +132,7 @@ impl Repository {
             ),
             _ => e,
         })?;
-        let found = find_key(store, password, options.key_hint.as_deref())?;
+        let found = find_key(store, password, options)?;
         // The config is not named by its hash; in every version it is raw JSON.
         let plain = unpacked::decode("config", &found.master, 1, &sealed)?;
         let config = Config::parse(&plain)?;
@@ -227,7 +232,8 @@ struct FoundKey {
 /// Tries the hinted key files, then the others, at most [`MAX_KEYS`]. One that cannot be read (damaged, on a bad
 /// sector, of an unknown kind) is skipped with a warning, so that it does not lock out the owners of the others
 /// (formats: restic 3, pitfall). If no other fits either, it is named: the password may well be right.
-fn find_key(store: &dyn Store, password: &[u8], hint: Option<&str>) -> Result<FoundKey> {
+fn find_key(store: &dyn Store, password: &[u8], options: &OpenOptions) -> Result<FoundKey> {
+    let hint = options.key_hint.as_deref();
     let mut ids: Vec<Id> = store
         .list(FileKind::Key)?
         .into_iter()
@@ -242,7 +248,7 @@ fn find_key(store: &dyn Store, password: &[u8], hint: Option<&str>) -> Result<Fo
             let text = format!("{tried} of {} key files do not fit", ids.len());
             return Err(Error::new(Code::TooManyKeys, store.location(), text));
         }
-        let opened = read_key(store, *id).and_then(|file| file.open(password));
+        let opened = read_key(store, *id).and_then(|file| file.open(password, &options.control));
         match opened {
             Ok(Some(master)) => {
                 return Ok(FoundKey {
@@ -358,7 +364,7 @@ mod tests {
     fn with_two_keys() -> (Arc<MemoryStore>, FileName, FileName) {
         let store = Arc::new(MemoryStore::new());
         let repo = repository_on(store.clone(), SimClock::new());
-        let second = repo.key_add(b"second", CHEAP, &Identity::default());
+        let second = repo.key_add(b"second", CHEAP, &Identity::default(), &Control::default());
         (store, key(repo.key_id()), key(second.unwrap()))
     }
 

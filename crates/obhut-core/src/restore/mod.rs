@@ -187,7 +187,7 @@ pub fn run(
             let shown = gojson::display(&options.target);
             Error::os(shown, e)
         })?;
-        durable::sync_file_system(std::os::fd::AsFd::as_fd(&handle))?;
+        durable::sync_file_system(std::os::fd::AsFd::as_fd(&handle), control)?;
     }
     Ok(run.report.summary(run.applier.denied()))
 }
