@@ -60,6 +60,7 @@ class Silent:
 class Waiting:
     """What ``locked`` wants to know of an access."""
 
+    host: str = "h"
     retry_lock: float = 0.0
 
 

@@ -104,6 +104,9 @@ def test_only_lawful_exit_codes_pass() -> None:
     assert unlawful(act("prune", 11), [act("backup", 0, tool="rustic")]) != ""
     assert unlawful(act("prune", 11, tool="rustic"), [other]) != ""
     assert unlawful(act("check", 1), [other]) != ""
+    void = act("forget", 1, options=("--prune",), said="… [plan-void]")
+    assert unlawful(void, [act("forget", 0, tool="restic", options=("--prune",))]) == ""
+    assert unlawful(void, [other]) != ""
     assert not act("restore", 0, tool="rustic", killed=True).sure
 
 

@@ -141,6 +141,10 @@ def unlawful(action: Action, others: list[Action]) -> str:
     )
     if action.code == 11 and met:
         return ""
+    # A prune that another one overtook between its plan and its exclusive lock deletes nothing and says so.
+    prunes = any(other.verb == "prune" or "--prune" in other.options for other in locks)
+    if action.code == 1 and "[plan-void]" in action.said and prunes:
+        return ""
     return f"{action.tool} {action.verb} ended with {action.code}"
 
 

@@ -45,6 +45,7 @@ class Quiet:
 class Access:
     """What ``locked`` wants to know."""
 
+    host: str = "h"
     retry_lock: float = 0.0
 
 
