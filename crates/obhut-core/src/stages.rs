@@ -275,6 +275,7 @@ fn restore_stops_at_every_step_of_every_stage() {
             xattrs: true,
             include_xattrs: Vec::new(),
             exclude_xattrs: Vec::new(),
+            owners_by_name: false,
             verbose: 0,
             json: false,
             threads,
@@ -302,6 +303,7 @@ fn check_stops_at_every_step_of_every_stage() {
     let places = pipeline(history(), |world, control, threads| {
         let options = CheckOptions {
             read: Some(Subset::All),
+            only: None,
             threads,
         };
         check(&world.repo, &options, control).map(drop)
