@@ -68,8 +68,8 @@ test-fast: setup ## less than a minute: unit, property and contract tests that a
 interop: setup ## only the tests against restic and rustic
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal tests/interop
 
-faults: setup ## all fault tests, every call and every byte (other targets take a seeded sample)
-	@OBHUT_EVERY_CALL=1 OBHUT_EVERY_BYTE=1 nice $(BIN)/pytest -n $(JOBS) --dist worksteal tests/faults
+faults: setup ## all fault tests, every call and byte (other targets take a seeded sample)
+	@OBHUT_EVERY_CALL=1 OBHUT_EVERY_BYTE=1 OBHUT_STATES=400 nice $(BIN)/pytest -n $(JOBS) --dist worksteal tests/faults
 
 soak: setup ## random verbs and kills by obhut, restic and rustic for SOAK_MINUTES (SOAK_SEED=…)
 	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(SOAK_MINUTES) --seed $(SOAK_SEED)
