@@ -161,6 +161,7 @@ def test_a_backup_stops_within_two_seconds(
     number: signal.Signals, code: int, load: int, source: Path, empty: Path, tmp_path: Path
 ) -> None:
     codes = []
+    ours = copied(empty, tmp_path / "repo")
     with busy(load):
         whole = duration(copied(empty, tmp_path / "whole"), "run", source)
         for moment in moments(whole):
@@ -199,6 +200,7 @@ def test_other_verbs_stop_within_two_seconds(
     password = tmp_path / "password"
     password.write_text("another password\n")
     codes = []
+    ours = copied(grown, tmp_path / "repo")
     with busy(load):
         whole = duration(copied(grown, tmp_path / "whole"), *all_words("whole-out"))
         for moment in moments(whole):
