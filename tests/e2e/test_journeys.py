@@ -7,12 +7,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import trees
+from obhut.cli.console import Console
+from obhut.cli.reporter import Front as Reporter
 from tools import PASSWORD, Obhut, obhut_program, remains_below, run, same, same_below
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,6 +174,62 @@ def test_an_unreadable_file_is_named_and_the_rest_is_saved(ours: Obhut, source: 
     listed = ours.listing()
     assert str(source / "letters" / "to-ada.txt").encode() in listed
     assert str(secret).encode() not in listed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["grows", "shrinks"])
+def test_a_file_that_changes_while_it_is_read_is_told_and_saved(ours: Obhut, source: Path, change: str) -> None:
+    """What was read is kept: a beginning of some state of the file, and the rest of the source as it is."""
+    busy = source / "busy"
+    block = os.urandom(1 << 20)
+    busy.write_bytes(block * 60)
+    done = threading.Event()
+
+    def write() -> None:
+        with busy.open("r+b") as file:
+            size = 60 << 20
+            while not done.wait(0.001):
+                size += 1000 if change == "grows" else -1000
+                file.truncate(size)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        # Noise that costs time: the file is written to many times between the first and the last byte.
+        ran = ours("run", "--threads", "1", source)
+    finally:
+        done.set()
+        writer.join()
+    assert b"busy" in ran.err + ran.out
+    assert b"changed while it was read" in ran.err + ran.out
+    ours("check", "--read-data")
+    saved = ours("cat", "tree", f"latest:{source}").out
+    (node,) = [node for node in json.loads(saved)["nodes"] if node["name"] == "busy"]
+    assert node["size"] > 0
+    assert str(source / "letters" / "to-ada.txt").encode() in ours.listing()
+
+
+def test_a_clock_in_the_past_loses_nothing(ours: Obhut, source: Path, tmp_path: Path) -> None:
+    """A machine that believes it is 1970, or 1901: it backs up, and a policy still keeps the newest by their times."""
+    from obhut import _core
+    from obhut.backup.actions import run as action
+
+    ours.backup(source)
+    (now,) = (snapshot["id"] for snapshot in ours.snapshots())
+    repository = _core.Repository.open(
+        _core.Store.local(os.fsencode(ours.repository)), PASSWORD.encode(), username="u", hostname="h"
+    )
+    for moment in (0, -2_145_000_000 * 10**9):
+        (source / "clock").write_text(str(moment))
+        options = action.Options(targets=(os.fsencode(source),), host="h")
+        action.run(repository, options, Reporter(Console(), verbosity=0, json=False, log=None), lambda at=moment: at)
+    assert [snapshot["time"][:4] for snapshot in ours.snapshots()][-1] > "2020"
+    assert {snapshot["time"][:4] for snapshot in ours.snapshots()} >= {"1970", "1902"}
+    ours("check", "--read-data")
+    ours("restore", "latest", "--target", tmp_path / "out")
+    assert not (remains_below(tmp_path / "out", source) / "clock").exists()
+    ours("forget", "--group-by", "", "--keep-last", "1")
+    assert [snapshot["id"] for snapshot in ours.snapshots()] == [now]
 
 
 def test_a_dry_run_writes_nothing(ours: Obhut, source: Path, tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tools import Obhut, obhut_program
+from tools import Obhut, obhut_program, run
 
 CANARY = "CANARY-7f3a-do-not-print"
 
@@ -107,3 +108,29 @@ def test_errors_as_json_hold_no_secret(ours: Obhut) -> None:
     assert line["message_type"] == "exit_error"
     assert line["code"] == 12
     assert CANARY.encode() not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("traceback", ["", "1"])
+def test_a_crash_report_holds_no_password(ours: Obhut, tmp_path: Path, traceback: str) -> None:
+    """A defect whose own text holds the password, in the middle of a command that knows it."""
+    code = (
+        "import sys\n"
+        "from obhut import passwords\n"
+        "from obhut.backup import session\n"
+        "from obhut.cli import main\n"
+        "def broken(*_, **__):\n"
+        f"    password = {CANARY!r}\n"
+        "    raise RuntimeError('defect with ' + password)\n"
+        "session.locked = broken\n"
+        "import obhut.cli.front as front\n"
+        "front.locked = broken\n"
+        "sys.exit(main.run(sys.argv[1:]))\n"
+    )
+    script = tmp_path / "crash.py"
+    script.write_text(code)
+    log = tmp_path / "log"
+    command: list[str | Path] = [sys.executable, script, "backup", "snapshots", "-r", ours.repository]
+    ran = run([*command, "--log-file", log], env={**ours.env, "OBHUT_TRACEBACK": traceback}, expect=1)
+    assert b"defect with ***" in ran.err
+    assert (b"Traceback" in ran.err) is bool(traceback)
+    assert CANARY.encode() not in ran.out + ran.err + log.read_bytes()

@@ -122,6 +122,33 @@ def test_password_sources(obhut: Obhut) -> None:
     assert obhut.backup("snapshots", "-p", str(plain), "--insecure-no-password", **bare).code == 1
 
 
+def test_a_keyring_gives_the_password(obhut: Obhut) -> None:
+    """A keyring of our own that knows one entry; one that breaks says nothing of what it held."""
+    folder = obhut.base / "backends"
+    folder.mkdir()
+    (folder / "rings.py").write_text(
+        "from keyring.backend import KeyringBackend\n"
+        "class Ring(KeyringBackend):\n"
+        "    priority = 1\n"
+        "    def get_password(self, service, username):\n"
+        "        if username == 'broken':\n"
+        f"            raise RuntimeError({PASSWORD!r})\n"
+        f"        return {{('obhut', 'home'): {PASSWORD!r}}}.get((service, username))\n"
+        "    def set_password(self, service, username, password): raise NotImplementedError\n"
+        "    def delete_password(self, service, username): raise NotImplementedError\n"
+    )
+    more: dict[str, Any] = {
+        "OBHUT_PASSWORD": None,
+        "PYTHON_KEYRING_BACKEND": "rings.Ring",
+        "PYTHONPATH": f"{folder}{os.pathsep}{obhut.environ['PYTHONPATH']}",
+    }
+    assert obhut.backup("snapshots", "--password-keyring", "home", **more).code == 0
+    assert obhut.backup("snapshots", "--password-keyring", "elsewhere", **more).code == 12
+    broken = obhut.backup("snapshots", "--password-keyring", "broken", **more)
+    assert broken.code == 12
+    assert PASSWORD not in broken.out + broken.err
+
+
 def test_empty_password_on_purpose(tmp_path: Path) -> None:
     program = Obhut(tmp_path)
     bare: dict[str, Any] = {"OBHUT_PASSWORD": None}

@@ -126,7 +126,9 @@ def _other(error: BaseException, *, json: bool) -> int:
     if os.environ.get("OBHUT_TRACEBACK"):
         import traceback
 
-        traceback.print_exc()
+        from obhut.passwords import redact
+
+        sys.stderr.write(redact("".join(traceback.format_exception(error))))
     return _fail(ObhutError("internal", "", f"{type(error).__name__}: {error}"), json=json)
 
 

@@ -188,6 +188,58 @@ fn the_cache_is_used_only_for_the_snapshot_it_belongs_to() {
     );
 }
 
+/// A change of one option.
+type Change = fn(&mut BackupOptions);
+
+#[test]
+fn a_cache_is_of_one_repository_one_source_and_one_set_of_options() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    std::fs::write(place.path().join("d/f"), b"x").unwrap();
+    let another = || bench(Arc::new(Later));
+    let bench = another();
+    let mut chain = Chain {
+        bench: &bench,
+        options: BackupOptions {
+            cache_dir: Some(cache.path().to_owned()),
+            ..options(place.path(), 1)
+        },
+        count: 0,
+    };
+    chain.next();
+    let good = chain.options.clone();
+    let changes: [Change; 9] = [
+        |o| o.targets.push(b"/nowhere".to_vec()),
+        |o| o.excludes.push(b"x".to_vec()),
+        |o| o.iexcludes.push(b"x".to_vec()),
+        |o| o.exclude_if_present.push(b"x".to_vec()),
+        |o| o.exclude_caches = true,
+        |o| o.exclude_larger_than = 1 << 30,
+        |o| o.one_file_system = true,
+        |o| o.ignore_ctime = true,
+        |o| o.ignore_inode = true,
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        chain.options = good.clone();
+        change(&mut chain.options);
+        assert!(!knows(&chain, &place.path().join("d")), "option {n}");
+    }
+    // Another repository, even if it lies in the folder of the first one's cache.
+    let other = another();
+    let folder = |bench: &Bench| cache.path().join(bench.repo.id());
+    std::fs::rename(folder(&bench), folder(&other)).unwrap();
+    let foreign = Chain {
+        bench: &other,
+        options: good.clone(),
+        count: 0,
+    };
+    assert!(!knows(&foreign, &place.path().join("d")), "repository");
+    std::fs::rename(folder(&other), folder(&bench)).unwrap();
+    chain.options = good;
+    assert!(knows(&chain, &place.path().join("d")));
+}
+
 /// Accounts whose names can be changed.
 struct Renamed(std::sync::Mutex<&'static str>);
 
