@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,7 @@ def test_a_clock_in_the_past_loses_nothing(ours: Obhut, source: Path, tmp_path: 
     for moment in (0, -2_145_000_000 * 10**9):
         (source / "clock").write_text(str(moment))
         options = action.Options(targets=(os.fsencode(source),), host="h")
-        action.run(repository, options, Reporter(Console(), verbosity=0, json=False, log=None), lambda at=moment: at)
+        action.run(repository, options, Reporter(Console(), verbosity=0, json=False, log=None), partial(int, moment))
     assert [snapshot["time"][:4] for snapshot in ours.snapshots()][-1] > "2020"
     assert {snapshot["time"][:4] for snapshot in ours.snapshots()} >= {"1970", "1902"}
     ours("check", "--read-data")
