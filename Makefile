@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 FOLDER ?=
+BENCH ?=
 
 # What the extension is made of; a change here, and only here, makes `setup` build again.
 CORE := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
@@ -88,8 +89,8 @@ docs: $(VENV)/.installed ## build the documentation; warnings are errors
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: setup ## measure against the peers (FOLDER=… the source)
-	@$(BIN)/python bench/backup.py $(if $(FOLDER),"$(FOLDER)")
+bench: setup ## measure against the peers, all sets, an hour (BENCH="--sets tree --place tmpfs" …)
+	@$(BIN)/python -m bench --place tmpfs,disk --into target/bench/results.json $(if $(FOLDER),--folder "$(FOLDER)") $(BENCH)
 
 wheel: setup ## dist/*.whl: one abi3 wheel for Python 3.11 and newer (x86-64-v2)
 	@scripts/wheel

@@ -107,9 +107,13 @@ fn run_on(engine: &Engine<'_>, threads: usize, plan: &Target, current: &[u8]) ->
                     scan::estimate(engine, plan, current, scanning);
                 });
         }
+        let began = engine.elapsed();
         let saved = engine.run(threads, |tools| engine.plant(plan, current, tools));
         scanning.store(false, Relaxed);
-        saved
+        saved?;
+        // For information, like the estimate's.
+        let _ = engine.report.walked(began);
+        Ok(())
     })
 }
 

@@ -232,6 +232,16 @@ impl Report {
         }
     }
 
+    /// All entries were looked at, and what had to be read was read.
+    pub fn walked(&self, since: Duration) -> Result<()> {
+        if self.json || self.verbose == 0 {
+            return Ok(());
+        }
+        let seconds = self.clock.elapsed().saturating_sub(since).as_secs_f64();
+        let line = format!("walk finished in {seconds:.3}s\n");
+        self.control.emit(line.as_bytes())
+    }
+
     /// Something worth telling that is no failure.
     pub fn notice(&self, item: &[u8], code: &'static str) {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
