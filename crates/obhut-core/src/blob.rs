@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::buffer;
 use crate::compress::Zstd;
 use crate::crypto::{Key, OVERHEAD};
 use crate::error::{Code, Error, Result};
@@ -14,7 +15,7 @@ use crate::id::{BlobKind, Id};
 use crate::world::Random;
 
 /// A sealed blob, ready for a pack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sealed {
     /// IV, ciphertext, tag.
     pub bytes: Vec<u8>,
@@ -89,20 +90,31 @@ impl Codec {
 
     /// Compresses, seals and (if asked) verifies a blob whose id is already known.
     pub fn seal(&mut self, kind: BlobKind, id: &Id, plain: &[u8]) -> Result<Sealed> {
+        let mut sealed = Sealed::default();
+        self.seal_into(kind, id, plain, &mut sealed)?;
+        Ok(sealed)
+    }
+
+    /// [`Codec::seal`] into a buffer that is used again; what it holds after an error is not defined.
+    pub fn seal_into(
+        &mut self,
+        kind: BlobKind,
+        id: &Id,
+        plain: &[u8],
+        out: &mut Sealed,
+    ) -> Result<()> {
         let length = u32::try_from(plain.len()).map_err(|_| too_large(id))?;
         let compressed = self.compress(kind, plain)?;
         let payload = if compressed { &self.packed } else { plain };
-        let mut bytes = Vec::with_capacity(payload.len() + OVERHEAD);
-        self.key.seal(&*self.random, payload, &mut bytes)?;
-        let sealed = Sealed {
-            bytes,
-            uncompressed: if compressed { length } else { 0 },
-        };
-        u32::try_from(sealed.bytes.len()).map_err(|_| too_large(id))?;
+        buffer::reserve(&mut out.bytes, payload.len() + OVERHEAD)
+            .map_err(|detail| Error::new(Code::LimitExceeded, object(id), detail))?;
+        self.key.seal(&*self.random, payload, &mut out.bytes)?;
+        out.uncompressed = if compressed { length } else { 0 };
+        u32::try_from(out.bytes.len()).map_err(|_| too_large(id))?;
         if self.encoding.verify {
-            self.verify(id, &sealed)?;
+            self.verify(id, out)?;
         }
-        Ok(sealed)
+        Ok(())
     }
 
     /// Whether the blob is to be stored compressed; then its frame lies in `self.packed`.

@@ -9,6 +9,7 @@
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{CParameter, compress_bound, get_frame_content_size};
 
+use crate::buffer;
 use crate::error::{Error, Result};
 
 /// Bytes of each of the three samples that decide whether data shrinks at all.
@@ -73,7 +74,7 @@ impl Zstd {
             }
             Ok(_) => {}
         }
-        out.try_reserve_exact(expected).map_err(|e| e.to_string())?;
+        buffer::reserve(out, expected)?;
         let written = self.decompressor.decompress_to_buffer(frame, out);
         match written {
             Ok(written) if written == expected => Ok(()),
@@ -103,8 +104,7 @@ fn compressor(level: i32) -> Result<Compressor<'static>> {
 }
 
 fn compress_into(compressor: &mut Compressor<'_>, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    out.clear();
-    out.reserve(compress_bound(plain.len()));
+    buffer::reserve(out, compress_bound(plain.len())).map_err(Error::internal)?;
     compressor
         .compress_to_buffer(plain, out)
         .map(drop)

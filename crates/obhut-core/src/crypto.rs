@@ -17,6 +17,7 @@ use poly1305::universal_hash::UniversalHash;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::buffer;
 use crate::error::{Error, Result};
 use crate::world::Random;
 
@@ -126,6 +127,7 @@ impl Key {
         let Some((iv, text)) = self.check(sealed) else {
             return false;
         };
+        buffer::clear(out, text.len());
         out.reserve(text.len());
         let mut cipher = self.ctr(iv);
         for piece in text.chunks(PIECE) {

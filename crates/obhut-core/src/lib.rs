@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod backup;
 pub mod blob;
+pub mod buffer;
 pub mod check;
 pub mod chunker;
 pub mod compress;

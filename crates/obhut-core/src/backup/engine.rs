@@ -10,7 +10,7 @@ use super::options::BackupOptions;
 use super::queue::{Queue, Task};
 use super::report::{Added, Report};
 use super::select::Select;
-use crate::blob::Codec;
+use crate::blob::{Codec, Sealed};
 use crate::chunker::ChunkReader;
 use crate::error::Result;
 use crate::id::{BlobKind, Id};
@@ -60,6 +60,8 @@ pub struct Tools {
     pub worker: usize,
     /// Seals and opens blobs.
     pub codec: Codec,
+    /// Scratch: a sealed blob on its way into a pack.
+    pub sealed: Sealed,
     /// Cuts files.
     pub reader: ChunkReader,
 }
@@ -70,6 +72,7 @@ impl Tools {
         Self {
             worker,
             codec: repo.codec(),
+            sealed: Sealed::default(),
             reader: ChunkReader::new(repo.chunker()),
         }
     }
@@ -129,9 +132,10 @@ impl Engine<'_> {
         let id = Id::of(plain);
         let mut added = Added::default();
         if self.writer.claim(kind, &id) {
-            let sealed = tools.codec.seal(kind, &id, plain)?;
+            let sealed = &mut tools.sealed;
+            tools.codec.seal_into(kind, &id, plain, sealed)?;
             let length = plain.len() as u64;
-            let packed = self.writer.put(kind, id, length, &sealed)?;
+            let packed = self.writer.put(kind, id, length, sealed)?;
             match kind {
                 BlobKind::Data => {
                     (added.data_blobs, added.data, added.data_packed) = (1, length, packed);

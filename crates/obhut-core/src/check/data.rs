@@ -43,6 +43,8 @@ pub(super) fn check(
                 codec: repo.codec(),
                 control: shared.control,
                 whole: WHOLE,
+                bytes: Vec::new(),
+                plain: Vec::new(),
             })
         },
         |reader, pack| {

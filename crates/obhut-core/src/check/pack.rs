@@ -37,10 +37,14 @@ pub(super) struct PackReader<'a> {
     pub control: &'a Control,
     /// [`WHOLE`], except in tests.
     pub whole: u64,
+    /// Scratch: the bytes of a pack.
+    pub bytes: Vec<u8>,
+    /// Scratch: the plaintext of a blob.
+    pub plain: Vec<u8>,
 }
 
-enum Content {
-    Whole(Vec<u8>),
+enum Content<'a> {
+    Whole(&'a [u8]),
     Windows(FileName),
 }
 
@@ -62,12 +66,25 @@ impl PackReader<'_> {
     }
 
     fn problems(&mut self, id: Id, size: u64, entries: &[PackedBlob]) -> Result<Vec<String>> {
+        // Taken out for as long as it is read; lost with an error, which costs a new one.
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let problems = self.problems_with(&mut bytes, id, size, entries)?;
+        self.bytes = bytes;
+        Ok(problems)
+    }
+
+    fn problems_with(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        id: Id,
+        size: u64,
+        entries: &[PackedBlob],
+    ) -> Result<Vec<String>> {
         let name = FileName::new(FileKind::Pack, id);
         let mut problems = Vec::new();
         let (content, hash) = if size <= self.whole {
-            let bytes = self.store.get(name)?;
-            let hash = Id::of(&bytes);
-            (Content::Whole(bytes), hash)
+            self.store.get_into(name, bytes)?;
+            (Content::Whole(bytes), Id::of(bytes))
         } else {
             let hash = self.hash_windows(name, size)?;
             (Content::Windows(name), hash)
@@ -104,7 +121,7 @@ impl PackReader<'_> {
         Ok(Id(hash.finalize().into()))
     }
 
-    fn slice<'c>(&self, content: &'c Content, at: u64, length: u64) -> Result<Cow<'c, [u8]>> {
+    fn slice<'c>(&self, content: &Content<'c>, at: u64, length: u64) -> Result<Cow<'c, [u8]>> {
         match content {
             Content::Whole(bytes) => Ok(Cow::Borrowed(&bytes[at as usize..(at + length) as usize])),
             Content::Windows(name) => Ok(Cow::Owned(self.store.get_range(
@@ -119,7 +136,7 @@ impl PackReader<'_> {
     fn header(
         &self,
         name: &str,
-        content: &Content,
+        content: &Content<'_>,
         size: u64,
     ) -> Result<std::result::Result<Vec<PackedBlob>, String>> {
         let mut wanted = 4096.min(size);
@@ -136,13 +153,21 @@ impl PackReader<'_> {
         }
     }
 
-    fn blob(&mut self, content: &Content, size: u64, blob: &PackedBlob) -> Result<Option<String>> {
+    fn blob(
+        &mut self,
+        content: &Content<'_>,
+        size: u64,
+        blob: &PackedBlob,
+    ) -> Result<Option<String>> {
         let (at, length) = (u64::from(blob.offset), u64::from(blob.length));
         if at + length > size {
             return Ok(Some(format!("blob {} lies beyond its end", blob.id)));
         }
         let sealed = self.slice(content, at, length)?;
-        let opened = self.codec.open(&blob.id, &sealed, blob.uncompressed);
+        let plain = &mut self.plain;
+        let opened = self
+            .codec
+            .open_into(&blob.id, &sealed, blob.uncompressed, plain);
         Ok(opened
             .err()
             .map(|error| format!("blob {}: {}", blob.id, error.detail())))

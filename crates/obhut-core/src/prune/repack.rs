@@ -86,8 +86,8 @@ impl Plan {
             &sources,
             threads,
             control,
-            || Ok(repo.codec()),
-            |codec, source| copying.copy_pack(codec, source),
+            || Ok(Tools::new(repo)),
+            |tools, source| copying.copy_pack(tools, source),
         )?;
         let written = writer.finish()?;
         let copied = written.data_blobs + written.tree_blobs;
@@ -136,14 +136,14 @@ struct Copier<'a> {
 }
 
 impl Copier<'_> {
-    fn copy_pack(&self, codec: &mut Codec, source: &Source) -> Result<()> {
+    fn copy_pack(&self, tools: &mut Tools, source: &Source) -> Result<()> {
         let slots = source.slots.iter();
         let blobs: Vec<Entry> = slots.map(|s| self.index.entry(*s as usize)).collect();
         let mut rest = blobs.as_slice();
         while !rest.is_empty() {
             self.control.check()?;
             let (part, tail) = rest.split_at(part_length(rest));
-            self.copy_part(codec, source.pack, part)?;
+            self.copy_part(tools, source.pack, part)?;
             rest = tail;
         }
         self.control.counters.items_done.fetch_add(1, Relaxed);
@@ -151,26 +151,28 @@ impl Copier<'_> {
     }
 
     /// Copies blobs that lie near each other with one read.
-    fn copy_part(&self, codec: &mut Codec, pack: Id, part: &[Entry]) -> Result<()> {
+    fn copy_part(&self, tools: &mut Tools, pack: Id, part: &[Entry]) -> Result<()> {
         let start = part[0].location.offset;
         let end = part.iter().map(end_of).max().unwrap_or(start);
         let name = FileName::new(FileKind::Pack, pack);
         let length = (end - start) as usize;
-        let bytes = match self.repo.store().get_range(name, u64::from(start), length) {
-            Ok(bytes) => Some(bytes),
+        // Taken out while the blobs are copied from it.
+        let mut bytes = std::mem::take(&mut tools.bytes);
+        let store = self.repo.store();
+        let read = match store.get_range_into(name, u64::from(start), length, &mut bytes) {
+            Ok(()) => true,
             Err(error) => {
                 self.note(name, error)?;
-                None
+                false
             }
         };
         for blob in part {
             self.control.check()?;
             let from = (blob.location.offset - start) as usize;
-            let sealed = bytes
-                .as_ref()
-                .map(|bytes| &bytes[from..from + blob.location.length as usize]);
-            self.copy_blob(codec, name, blob, sealed)?;
+            let sealed = read.then(|| &bytes[from..from + blob.location.length as usize]);
+            self.copy_blob(tools, name, blob, sealed)?;
         }
+        tools.bytes = bytes;
         self.control
             .counters
             .bytes_done
@@ -181,41 +183,37 @@ impl Copier<'_> {
     /// Copies one blob: as it is if it opens and hashes right, else from another copy of it.
     fn copy_blob(
         &self,
-        codec: &mut Codec,
+        tools: &mut Tools,
         pack: FileName,
         blob: &Entry,
         sealed: Option<&[u8]>,
     ) -> Result<()> {
+        let (codec, plain, out) = (&mut tools.codec, &mut tools.plain, &mut tools.sealed);
+        let uncompressed = blob.location.uncompressed;
         let opened = sealed.map(|sealed| {
             codec
-                .open(&blob.id, sealed, blob.location.uncompressed)
-                .map(|plain| (plain, sealed))
+                .open_into(&blob.id, sealed, uncompressed, plain)
+                .map(|()| sealed)
         });
-        let (plain, sealed) = match opened {
-            Some(Ok((plain, sealed))) if !self.must_recompress(blob) => {
-                let sealed = Sealed {
-                    bytes: sealed.to_vec(),
-                    uncompressed: blob.location.uncompressed,
-                };
-                (plain, sealed)
+        match opened {
+            Some(Ok(sealed)) if !self.must_recompress(blob) => {
+                out.bytes.clear();
+                out.bytes.extend_from_slice(sealed);
+                out.uncompressed = uncompressed;
             }
-            Some(Ok((plain, _))) => {
-                let sealed = codec.seal(blob.kind, &blob.id, &plain)?;
-                (plain, sealed)
-            }
+            Some(Ok(_)) => codec.seal_into(blob.kind, &blob.id, plain, out)?,
             failed => {
                 if let Some(Err(error)) = failed {
                     self.note(pack, error)?;
                 }
-                let plain = self
+                *plain = self
                     .repo
                     .load_blob(codec, self.index, blob.kind, &blob.id)?;
-                let sealed = codec.seal(blob.kind, &blob.id, &plain)?;
-                (plain, sealed)
+                codec.seal_into(blob.kind, &blob.id, plain, out)?;
             }
-        };
+        }
         let length = plain.len() as u64;
-        self.writer.put(blob.kind, blob.id, length, &sealed)?;
+        self.writer.put(blob.kind, blob.id, length, out)?;
         Ok(())
     }
 
@@ -233,6 +231,28 @@ impl Copier<'_> {
         let error = Error::new(error.code(), pack.to_string(), error.to_string());
         self.control.item_error(pack.to_string(), "repack", error);
         Ok(())
+    }
+}
+
+/// What a thread copies with.
+struct Tools {
+    codec: Codec,
+    /// Scratch: the bytes of a read.
+    bytes: Vec<u8>,
+    /// Scratch: the plaintext of a blob.
+    plain: Vec<u8>,
+    /// Scratch: a blob on its way into a pack.
+    sealed: Sealed,
+}
+
+impl Tools {
+    fn new(repo: &Repository) -> Self {
+        Self {
+            codec: repo.codec(),
+            bytes: Vec::new(),
+            plain: Vec::new(),
+            sealed: Sealed::default(),
+        }
     }
 }
 

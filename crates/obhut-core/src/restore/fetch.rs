@@ -21,6 +21,10 @@ pub struct Fetcher<'a> {
     files: &'a Files<'a>,
     plan: &'a Plan,
     codec: Codec,
+    /// Scratch: the bytes of a read.
+    sealed: Vec<u8>,
+    /// Scratch: the plaintext of a blob.
+    plain: Vec<u8>,
     worker: usize,
     /// The file that the display shows for this thread.
     shown: Option<u32>,
@@ -34,6 +38,8 @@ impl<'a> Fetcher<'a> {
             files,
             plan,
             codec: run.repo.codec(),
+            sealed: Vec::new(),
+            plain: Vec::new(),
             worker,
             shown: None,
         }
@@ -43,23 +49,23 @@ impl<'a> Fetcher<'a> {
     pub fn fetch(&mut self, read: &Read) -> Result<()> {
         let (run, plan) = (self.run, self.plan);
         let pieces = &plan.pieces[read.first_piece..read.end_piece];
-        let whole = whole(run, read, pieces)?;
+        let whole = whole(run, read, pieces, &mut self.sealed)?;
         for piece in pieces {
             run.report.control().check()?;
             let start = (u64::from(piece.offset) - read.offset) as usize;
             let sealed = whole
-                .as_ref()
-                .and_then(|bytes| bytes.get(start..start + piece.length as usize));
-            let opened = open(run, piece, sealed, &mut self.codec)?;
+                .then(|| self.sealed.get(start..start + piece.length as usize))
+                .flatten();
+            let opened = open(run, piece, sealed, &mut self.codec, &mut self.plain)?;
             for target in &plan.targets[piece.first_target..piece.end_target] {
                 run.report.control().check()?;
                 if self.shown.replace(target.file) != Some(target.file) {
                     self.files.show(self.worker, target.file as usize);
                 }
                 match &opened {
-                    Ok(content) => {
+                    Ok(()) => {
                         self.files
-                            .deliver(target.file as usize, content, target.at)?;
+                            .deliver(target.file as usize, &self.plain, target.at)?;
                     }
                     Err(error) => self.files.lost(target.file as usize, error)?,
                 }
@@ -69,36 +75,35 @@ impl<'a> Fetcher<'a> {
     }
 }
 
-/// The bytes of a read; `None` if its blobs have to be had one by one.
-fn whole(run: &Run<'_>, read: &Read, pieces: &[Piece]) -> Result<Option<Vec<u8>>> {
+/// Reads the bytes of a read into `out`; `false` if its blobs have to be had one by one.
+fn whole(run: &Run<'_>, read: &Read, pieces: &[Piece], out: &mut Vec<u8>) -> Result<bool> {
     if pieces.len() == 1 && pieces[0].length > LONGEST {
-        return Ok(None);
+        return Ok(false);
     }
     let name = FileName::new(FileKind::Pack, run.index.packs()[read.pack]);
     let store = run.repo.store();
-    match store.get_range(name, read.offset, read.length as usize) {
-        Ok(bytes) => Ok(Some(bytes)),
+    match store.get_range_into(name, read.offset, read.length as usize, out) {
+        Ok(()) => Ok(true),
         Err(error) if ends_the_fetch(&error) => Err(error),
         // One damaged place must not cost the other blobs of the range.
-        Err(_) => Ok(None),
+        Err(_) => Ok(false),
     }
 }
 
-/// The plaintext of a blob from any sound copy; the inner error is that of the first copy.
+/// Puts the plaintext of a blob from any sound copy into `out`; the inner error is that of the first copy.
 fn open(
     run: &Run<'_>,
     piece: &Piece,
     sealed: Option<&[u8]>,
     codec: &mut Codec,
-) -> Result<Result<Vec<u8>>> {
+    out: &mut Vec<u8>,
+) -> Result<Result<()>> {
     let entry = run.index.entry(piece.slot);
     let mut first = None;
     if let Some(sealed) = sealed {
-        match bounded(&entry).and_then(|()| {
-            run.repo
-                .open_blob(codec, &entry.id, &entry.location, sealed)
-        }) {
-            Ok(plain) => return Ok(Ok(plain)),
+        let uncompressed = entry.location.uncompressed;
+        match bounded(&entry).and_then(|()| codec.open_into(&entry.id, sealed, uncompressed, out)) {
+            Ok(()) => return Ok(Ok(())),
             Err(error) => first = Some(error),
         }
     }
@@ -109,7 +114,10 @@ fn open(
     for slot in std::iter::once(piece.slot).chain(others) {
         run.report.control().check()?;
         match again(run, &run.index.entry(slot), codec) {
-            Ok(plain) => return Ok(Ok(plain)),
+            Ok(plain) => {
+                *out = plain;
+                return Ok(Ok(()));
+            }
             Err(error) if ends_the_fetch(&error) => return Err(error),
             Err(error) => {
                 first.get_or_insert(error);

@@ -298,6 +298,28 @@ impl Store for Cache {
         slice(name, &self.fetch(name)?, offset, length).map(<[u8]>::to_vec)
     }
 
+    fn get_into(&self, name: FileName, out: &mut Vec<u8>) -> Result<()> {
+        if self.keeps(name) {
+            *out = self.fetch(name)?;
+            return Ok(());
+        }
+        self.inner.get_into(name, out)
+    }
+
+    fn get_range_into(
+        &self,
+        name: FileName,
+        offset: u64,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if name.kind != FileKind::Pack || !self.keeps(name) {
+            return self.inner.get_range_into(name, offset, length, out);
+        }
+        *out = self.get_range(name, offset, length)?;
+        Ok(())
+    }
+
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()> {
         self.inner.put(name, bytes)?;
         self.after_put(name, bytes);

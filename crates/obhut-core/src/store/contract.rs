@@ -152,6 +152,7 @@ impl Suite<'_> {
         let name = FileName::new(FileKind::Pack, Id::of(&content));
         self.equal("ranges: put saves", &store.put(name, &content), &());
         let (size, all) = (content.len() as u64, content.len());
+        let mut used = vec![9; 2 * all];
         for (offset, length) in [
             (0, 1),
             (0, all),
@@ -163,12 +164,22 @@ impl Suite<'_> {
             let want = content[offset as usize..][..length].to_vec();
             let rule = format!("get_range({offset}, {length}) is exact");
             self.equal(&rule, &store.get_range(name, offset, length), &want);
+            let rule = format!("get_range_into({offset}, {length}) replaces what was there");
+            let read = store.get_range_into(name, offset, length, &mut used);
+            self.equal(&rule, &read.map(|()| used.clone()), &want);
         }
         for (offset, length) in [(0, all + 1), (size - 1, 2), (size + 1, 1), (u64::MAX, 2)] {
             let rule = format!("get_range({offset}, {length}) beyond the end is damaged");
             self.fails(&rule, &store.get_range(name, offset, length), Code::Damaged);
+            let read = store.get_range_into(name, offset, length, &mut used);
+            self.fails(&rule, &read, Code::Damaged);
         }
+        let rule = "get_into replaces what was there";
+        let read = store.get_into(name, &mut used);
+        self.equal(rule, &read.map(|()| used.clone()), &content);
         self.remove(name);
+        let gone = "get_into of what is not there";
+        self.fails(gone, &store.get_into(name, &mut used), Code::FileMissing);
 
         let empty = FileName::new(FileKind::Lock, Id::of(b""));
         self.equal("an empty file can be saved", &store.put(empty, b""), &());

@@ -101,6 +101,24 @@ impl Store for Limit {
         Ok(bytes)
     }
 
+    fn get_into(&self, name: FileName, out: &mut Vec<u8>) -> Result<()> {
+        self.inner.get_into(name, out)?;
+        self.wait(&self.down, out.len());
+        Ok(())
+    }
+
+    fn get_range_into(
+        &self,
+        name: FileName,
+        offset: u64,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.inner.get_range_into(name, offset, length, out)?;
+        self.wait(&self.down, length);
+        Ok(())
+    }
+
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()> {
         self.wait(&self.up, bytes.len());
         self.inner.put(name, bytes)

@@ -7,10 +7,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Capabilities, Listed, Store, size_limit};
+use crate::buffer;
 use crate::durable::{self, Existing, Folder};
 use crate::error::{Code, Error, Result};
 use crate::gojson;
@@ -228,18 +229,36 @@ impl Store for LocalStore {
     }
 
     fn get(&self, name: FileName) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.get_into(name, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn get_range(&self, name: FileName, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.get_range_into(name, offset, length, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn get_into(&self, name: FileName, out: &mut Vec<u8>) -> Result<()> {
         let (file, size) = self.open(name)?;
         if size > size_limit(name.kind) {
             let detail = format!("{size} bytes");
             return Err(Error::new(Code::LimitExceeded, name.to_string(), detail));
         }
-        read_exact(name, &file, 0, size as usize)
+        read_exact(name, &file, 0, size as usize, out)
     }
 
-    fn get_range(&self, name: FileName, offset: u64, length: usize) -> Result<Vec<u8>> {
+    fn get_range_into(
+        &self,
+        name: FileName,
+        offset: u64,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let (file, size) = self.open(name)?;
         super::check_range(name, size, offset, length)?;
-        read_exact(name, &file, offset, length)
+        read_exact(name, &file, offset, length, out)
     }
 
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()> {
@@ -280,16 +299,18 @@ impl Store for LocalStore {
     }
 }
 
-fn read_exact(name: FileName, file: &File, offset: u64, length: usize) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(|_| {
-        let detail = format!("no memory for {length} bytes");
-        Error::new(Code::LimitExceeded, name.to_string(), detail)
-    })?;
-    bytes.resize(length, 0);
-    file.read_exact_at(&mut bytes, offset)
-        .map_err(|e| about(name, &e))?;
-    Ok(bytes)
+fn read_exact(
+    name: FileName,
+    file: &File,
+    offset: u64,
+    length: usize,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    buffer::reserve(out, length)
+        .map_err(|detail| Error::new(Code::LimitExceeded, name.to_string(), detail))?;
+    let read = buffer::read_exact_at(file, offset, length, out);
+    read.map_err(|errno| about(name, &errno.into()))?
+        .ok_or_else(|| about(name, &io::ErrorKind::UnexpectedEof.into()))
 }
 
 /// `Some(0xab)` for `ab`.

@@ -63,6 +63,23 @@ pub trait Store: Send + Sync {
     fn get(&self, name: FileName) -> Result<Vec<u8>>;
     /// `length` bytes from `offset`.
     fn get_range(&self, name: FileName, offset: u64, length: usize) -> Result<Vec<u8>>;
+    /// [`Store::get`] into a buffer that is used again, so that reading pack after pack takes no new memory
+    /// each time. What `out` holds after an error is not defined.
+    fn get_into(&self, name: FileName, out: &mut Vec<u8>) -> Result<()> {
+        *out = self.get(name)?;
+        Ok(())
+    }
+    /// [`Store::get_range`] into a buffer that is used again, likewise.
+    fn get_range_into(
+        &self,
+        name: FileName,
+        offset: u64,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        *out = self.get_range(name, offset, length)?;
+        Ok(())
+    }
     /// Saves a new file.
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()>;
     /// Saves a new file whose bytes the caller shares, so that a backend that has to keep or hand them on

@@ -104,6 +104,20 @@ impl Store for OneWriter {
         self.inner.get_range(name, offset, length)
     }
 
+    fn get_into(&self, name: FileName, out: &mut Vec<u8>) -> Result<()> {
+        self.inner.get_into(name, out)
+    }
+
+    fn get_range_into(
+        &self,
+        name: FileName,
+        offset: u64,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.inner.get_range_into(name, offset, length, out)
+    }
+
     /// Copies: what is large (packs) comes through `put_shared`.
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()> {
         let bytes = bytes.to_vec();

@@ -123,6 +123,20 @@ impl Store for Retry {
         self.run(|_| self.inner.get_range(name, offset, length))
     }
 
+    fn get_into(&self, name: FileName, out: &mut Vec<u8>) -> Result<()> {
+        self.run(|_| self.inner.get_into(name, out))
+    }
+
+    fn get_range_into(
+        &self,
+        name: FileName,
+        offset: u64,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.run(|_| self.inner.get_range_into(name, offset, length, out))
+    }
+
     fn put(&self, name: FileName, bytes: &[u8]) -> Result<()> {
         self.save(name, bytes, || self.inner.put(name, bytes))
     }
