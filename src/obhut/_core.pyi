@@ -114,6 +114,9 @@ class Repository:
     def store_is_append_only(self) -> bool:
         """Whether config says ``append_only`` (rustic) or the storage refuses deletion."""
 
+    def prefetch_index(self, threads: int) -> None:
+        """Begins to load the index in the background (0 threads: one a processor). The next job that needs the index takes it if
+        the index files are still the same then; otherwise, and after an error, it loads the index itself."""
     def lock(self, *, exclusive: bool, retry_seconds: float) -> Job:
         """Takes a lock; when it has ended, ``take_lock`` gives it.
 

@@ -26,6 +26,10 @@ class Reporter(Protocol):
     def json(self) -> bool:
         """Whether lines are JSON."""
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody sees figures of a running job: what only they need is done only then."""
+
     def say(self, text: str, level: int = 1) -> None:
         """A line for people; nothing in JSON mode."""
 
@@ -95,6 +99,7 @@ class _Lines:
         self._inner = inner
         self.verbosity = inner.verbosity
         self.json = inner.json
+        self.watched = inner.watched
         self.parts: list[bytes] = []
         self.failed: list[tuple[bytes, ObhutError]] = []
 

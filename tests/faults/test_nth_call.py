@@ -45,6 +45,7 @@ class Silent:
 
     verbosity: int = 0
     json: bool = False
+    watched: bool = False
     failed: list[ObhutError] = field(default_factory=list)
 
     def say(self, text: str, level: int = 1) -> None: ...

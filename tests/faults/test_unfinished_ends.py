@@ -25,6 +25,7 @@ class Told:
 
     verbosity = 2
     json = False
+    watched = False
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -27,6 +27,7 @@ class Quiet:
 
     verbosity: int = 0
     json: bool = False
+    watched: bool = False
     failed: list[str] = field(default_factory=list)
 
     def say(self, text: str, level: int = 1) -> None: ...

@@ -24,6 +24,8 @@ use crate::world::{Random, Timestamp};
 const MAX_FILE: usize = 64 << 10;
 /// Most memory that a key file's parameters may ask for.
 const MAX_MEMORY: u64 = 1 << 30;
+/// Tables of passes that run side by side take this much together.
+const LANES_MEMORY: u64 = 256 << 20;
 /// Most work (as bytes mixed) that a key file's parameters may ask for: about half a minute.
 const MAX_WORK: u64 = 8 << 30;
 /// Bytes of the salt.
@@ -127,6 +129,19 @@ impl ScryptParams {
         let table = block.checked_mul(self.n)?;
         let memory = table.checked_add(block.checked_mul(u64::from(self.p))?)?;
         Some((memory, table.checked_mul(u64::from(self.p))?))
+    }
+
+    /// How many of the passes run side by side: they do not depend on each other, but each needs a table of its
+    /// own, and together these stay within [`LANES_MEMORY`].
+    fn lanes(self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let tables = self
+            .cost()
+            .map_or(1, |(memory, _)| LANES_MEMORY / memory.max(1));
+        processors
+            .min(self.p as usize)
+            .min(usize::try_from(tables).unwrap_or(1))
+            .max(1)
     }
 
     /// Refuses parameters that scrypt does not know or that cost too much.
@@ -288,7 +303,13 @@ fn stretch(
     let invalid = || Error::internal("scrypt refuses checked parameters");
     let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| invalid())?;
     let mut derived = Zeroizing::new([0; 64]);
-    scrypt::scrypt(password, salt, &scrypt_params, &mut *derived).map_err(|_| invalid())?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(params.lanes())
+        .thread_name(|n| format!("scrypt-{n}"))
+        .build()
+        .map_err(|e| Error::new(Code::Io, "thread", e.to_string()))?;
+    pool.install(|| scrypt::scrypt(password, salt, &scrypt_params, &mut *derived))
+        .map_err(|_| invalid())?;
     Ok(derived)
 }
 

@@ -220,6 +220,13 @@ impl Repository {
         self.inner.is_append_only()
     }
 
+    fn prefetch_index(&self, threads: usize) {
+        self.inner.prefetch_index(match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given,
+        });
+    }
+
     #[pyo3(signature = (*, exclusive, retry_seconds))]
     fn lock(&self, exclusive: bool, retry_seconds: f64) -> PyResult<Job> {
         let retry = Duration::try_from_secs_f64(retry_seconds)

@@ -211,17 +211,24 @@ class Front:
         )
 
     @contextmanager
-    def repository(self, *, exclusive: bool = False, lock: bool = True) -> Iterator[_core.Repository]:
-        """Opens the repository and holds its lock. ``--no-lock`` is honoured only if ``lock`` is false already."""
+    def repository(
+        self, *, exclusive: bool = False, lock: bool = True, index: bool = False
+    ) -> Iterator[_core.Repository]:
+        """Opens the repository and holds its lock. ``--no-lock`` is honoured only if ``lock`` is false already.
+
+        With ``index`` the index is loaded while the lock settles; one thread (``--threads 1``) does nothing beside it.
+        """
         access = self.access()
         repository = open_repository(access, self.environ, self.reporter)
+        if index and lock and self.threads != 1:
+            repository.prefetch_index(self.threads)
         self.reporter.say(f"repository {repository.id[:8]} opened (version {repository.version})", 2)
         with locked(repository, access, self.reporter, exclusive=exclusive, wanted=lock):
             yield repository
 
-    def reading(self) -> Any:
+    def reading(self, *, index: bool = False) -> Any:
         """Opens the repository for a command that only reads."""
-        return self.repository(lock=not self.common.no_lock)
+        return self.repository(lock=not self.common.no_lock, index=index)
 
     def needs_lock(self, *, dry_run: bool) -> bool:
         """Whether a command that changes something takes a lock: --no-lock is for dry runs only."""

@@ -110,6 +110,11 @@ class Front:
         if fps.replace(".", "", 1).isdigit() and float(fps) > 0:
             self._period = 1 / min(60.0, float(fps))
 
+    @property
+    def watched(self) -> bool:
+        """A status line, JSON status lines, or the lines of ``-vv``."""
+        return self.verbosity > 0 and (self.json or self.console.status_wanted or self.verbosity > 2)
+
     def say(self, text: str, level: int = 1) -> None:
         """A line for people; nothing in JSON mode."""
         if self.log is not None and text:

@@ -194,6 +194,7 @@ impl Engine<'_> {
             handle: &handle,
             paths: &paths,
             inside: Some(&inside),
+            attested: self.attested(&task),
         };
         let errors = self.control.counters.errors.load(Ordering::Relaxed);
         let mut entries = Vec::with_capacity(names.len());

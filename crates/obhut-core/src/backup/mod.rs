@@ -98,18 +98,21 @@ pub fn run(
 fn run_on(engine: &Engine<'_>, threads: usize, plan: &Target, current: &[u8]) -> Result<()> {
     let scanning = AtomicBool::new(engine.options.scan);
     std::thread::scope(|scope| {
-        if engine.options.scan {
-            let scanning = &scanning;
-            // Without a thread for it there is no estimate; the backup is the same.
-            let _ = std::thread::Builder::new()
+        let scanning = &scanning;
+        let scan = engine.options.scan.then(|| {
+            std::thread::Builder::new()
                 .name("scan".to_owned())
                 .spawn_scoped(scope, move || {
                     scan::estimate(engine, plan, current, scanning);
-                });
-        }
+                })
+        });
         let began = engine.elapsed();
         let saved = engine.run(threads, |tools| engine.plant(plan, current, tools));
         scanning.store(false, Relaxed);
+        // Without a thread for it there was no estimate; the backup is the same.
+        if let Some(Ok(scan)) = scan {
+            scan.thread().unpark();
+        }
         saved?;
         // For information, like the estimate's.
         let _ = engine.report.walked(began);

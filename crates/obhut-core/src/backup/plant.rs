@@ -149,6 +149,7 @@ impl Engine<'_> {
             handle: &holder,
             paths: &paths,
             inside: (!explicit).then_some(&inside),
+            attested: false,
         };
         let visit = match self.look(&listing, base)? {
             Some(stat) => self.decide(&listing, base, name, stat, previous)?,

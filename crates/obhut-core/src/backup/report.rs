@@ -214,22 +214,27 @@ impl Report {
         self.control.emit(&line)
     }
 
+    /// Whether the end of the estimate is told with a line of its own.
+    pub fn tells_scans(&self) -> bool {
+        self.verbose >= if self.json { 2 } else { 1 }
+    }
+
     /// The estimate is complete.
     pub fn scanned(&self, files: u64, bytes: u64, since: Duration) -> Result<()> {
         let seconds = self.clock.elapsed().saturating_sub(since).as_secs_f64();
-        if self.json && self.verbose >= 2 {
+        if !self.tells_scans() {
+            return Ok(());
+        }
+        if self.json {
             let added = Added {
                 data: bytes,
                 ..Added::default()
             };
-            self.verbose_line("scan_finished", b"", seconds, added, files)
-        } else if !self.json && self.verbose >= 1 {
-            let bytes = size_text(bytes);
-            let line = format!("scan finished in {seconds:.3}s: {files} files, {bytes}\n");
-            self.control.emit(line.as_bytes())
-        } else {
-            Ok(())
+            return self.verbose_line("scan_finished", b"", seconds, added, files);
         }
+        let bytes = size_text(bytes);
+        let line = format!("scan finished in {seconds:.3}s: {files} files, {bytes}\n");
+        self.control.emit(line.as_bytes())
     }
 
     /// All entries were looked at, and what had to be read was read.

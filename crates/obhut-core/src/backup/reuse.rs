@@ -33,6 +33,22 @@ impl Engine<'_> {
         })
     }
 
+    /// The cache's knowledge of a directory, if the parent snapshot has the tree there that it learnt.
+    fn learnt(&self, task: &DirectoryTask) -> Option<&Known> {
+        let known = self.cache.as_ref()?.known(&task.paths.snapshot)?;
+        let same_tree = match &task.previous {
+            Before::Nothing => false,
+            Before::Node(node) => node.subtree == Some(known.tree),
+            Before::Cached(_) => true,
+        };
+        same_tree.then_some(known)
+    }
+
+    /// See [`Listing::attested`].
+    pub fn attested(&self, task: &DirectoryTask) -> bool {
+        self.learnt(task).is_some()
+    }
+
     /// The cache's knowledge of a directory, if nothing in it has changed and nothing of it is lost.
     pub fn reusable(
         &self,
@@ -41,13 +57,8 @@ impl Engine<'_> {
         memo: Option<&Memo>,
     ) -> Option<Known> {
         let cache = self.cache.as_ref()?;
-        let known = cache.known(&task.paths.snapshot)?;
-        let same_tree = match &task.previous {
-            Before::Nothing => false,
-            Before::Node(node) => node.subtree == Some(known.tree),
-            Before::Cached(_) => true,
-        };
-        if !same_tree || memo?.digest != Some(known.digest) || !known.is_present(self.index) {
+        let known = self.learnt(task)?;
+        if memo?.digest != Some(known.digest) || !known.is_present(self.index) {
             return None;
         }
         // Every sub-directory has to be known: what it was like is asked of the cache then.

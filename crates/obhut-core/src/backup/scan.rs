@@ -1,14 +1,19 @@
 //! The estimate for the progress display: counts what the backup will meet, by the same rules.
 //!
-//! It runs beside the backup, changes nothing, reports no errors, and stops when the backup has ended.
+//! It runs beside the backup, changes nothing, reports no errors, and stops when the backup has ended. It
+//! asks for the facts of every entry as the backup does, so it waits a moment: a short backup needs no estimate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use super::engine::Engine;
 use super::select::Inside;
 use super::targets::{Target, absolute, join, split};
 use crate::fs::{self, Handle, Kind};
+
+/// How long a backup has to last before its whole is estimated.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A directory to be counted.
 struct Pending {
@@ -28,6 +33,9 @@ struct Scan<'a> {
 
 /// Counts everything below the targets while `wanted` stays set.
 pub fn estimate(engine: &Engine<'_>, plan: &Target, current: &[u8], wanted: &AtomicBool) {
+    if !engine.report.tells_scans() {
+        wait(engine, wanted);
+    }
     let started = engine.elapsed();
     let mut scan = Scan {
         engine,
@@ -56,6 +64,18 @@ pub fn estimate(engine: &Engine<'_>, plan: &Target, current: &[u8], wanted: &Ato
         counters.total_known.store(1, Relaxed);
         // The line is for information: a watcher that is gone ends the backup by other ways.
         let _ = engine.report.scanned(scan.files, scan.bytes, started);
+    }
+}
+
+/// Until [`PATIENCE`] is over or nobody wants an estimate any more (whoever ends it wakes this thread).
+fn wait(engine: &Engine<'_>, wanted: &AtomicBool) {
+    let began = engine.elapsed();
+    while wanted.load(Relaxed) {
+        let left = PATIENCE.saturating_sub(engine.elapsed().saturating_sub(began));
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left);
     }
 }
 

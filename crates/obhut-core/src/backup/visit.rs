@@ -23,6 +23,10 @@ pub struct Listing<'a> {
     pub paths: &'a Paths,
     /// The rules inside; `None`: no excludes apply (a target that a person named).
     pub inside: Option<&'a Inside>,
+    /// The parent snapshot's tree of this directory is one that the directory cache learnt: its nodes are as this
+    /// program read them, with all attributes, when no entry was young. So an entry with the same change time has
+    /// the same attributes.
+    pub attested: bool,
 }
 
 /// What an entry needs.
@@ -37,18 +41,26 @@ pub enum Visit {
     Directory(Before),
 }
 
-/// The nodes of the parent snapshot's directory.
+/// The nodes of the parent snapshot's directory, by name.
 #[derive(Default)]
-pub struct Previous(Vec<(Vec<u8>, Option<Box<Node>>)>);
+pub struct Previous {
+    nodes: Vec<(Vec<u8>, Option<Box<Node>>)>,
+    /// The one after the last that was taken: names are mostly asked for in their order.
+    next: usize,
+}
 
 impl Previous {
     /// Takes the node of that name.
     pub fn take(&mut self, name: &[u8]) -> Option<Box<Node>> {
-        let at = self
-            .0
-            .binary_search_by(|(n, _)| n.as_slice().cmp(name))
-            .ok()?;
-        self.0[at].1.take()
+        let at = match self.nodes.get(self.next) {
+            Some((next, _)) if next == name => self.next,
+            _ => {
+                let found = self.nodes.binary_search_by(|(n, _)| n.as_slice().cmp(name));
+                found.ok()?
+            }
+        };
+        self.next = at + 1;
+        self.nodes[at].1.take()
     }
 }
 
@@ -87,7 +99,10 @@ impl Engine<'_> {
                     node.name.clone_from(&name);
                     (name, Some(Box::new(node)))
                 });
-                Ok(Previous(boxed.collect()))
+                Ok(Previous {
+                    nodes: boxed.collect(),
+                    next: 0,
+                })
             }
             Err(error) if error.code() == Code::Cancelled => Err(error),
             Err(error) => {
@@ -175,7 +190,11 @@ impl Engine<'_> {
             return Ok(Visit::Skip);
         };
         node.content = Some(content.to_vec());
-        self.keep_xattrs(&mut node, fs::xattrs_at(listing.handle, name), path);
+        if listing.attested && !self.options.ignore_ctime {
+            node.xattrs.clone_from(&before.xattrs);
+        } else {
+            self.keep_xattrs(&mut node, fs::xattrs_at(listing.handle, name), path);
+        }
         let place = child(&listing.paths.snapshot, node_name);
         self.unmodified_file(&place, stat.size)?;
         Ok(Visit::Node(Box::new(node)))

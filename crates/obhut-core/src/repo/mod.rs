@@ -7,6 +7,7 @@ pub mod config;
 pub mod keys;
 pub mod listing;
 pub mod open;
+pub mod prefetch;
 pub mod unpacked;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub struct Repository {
     pack_size: usize,
     identity: Identity,
     warnings: Vec<Error>,
+    prefetched: prefetch::Slot,
 }
 
 impl Repository {
@@ -160,7 +162,10 @@ impl Repository {
     /// Loads the whole index, in parallel. Call after listing snapshots (formats: restic 14).
     pub fn load_index(&self, control: &Control, threads: usize) -> Result<Arc<Index>> {
         let ids = self.list(FileKind::Index)?;
-        self.load_index_files(&ids, control, threads)
+        match self.prefetched.take(&ids, control)? {
+            Some(index) => Ok(index),
+            None => self.load_index_files(&ids, control, threads),
+        }
     }
 
     /// Loads exactly these index files.

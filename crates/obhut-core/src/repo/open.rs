@@ -187,6 +187,7 @@ impl Repository {
             },
             identity: options.identity.clone(),
             warnings,
+            prefetched: super::prefetch::Slot::default(),
         }
     }
 }

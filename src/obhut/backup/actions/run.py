@@ -192,7 +192,7 @@ def _files(
             json=reporter.json,
             cache_dir=None if options.dry_run else options.cache_dir,
             threads=options.threads,
-            scan=options.scan,
+            scan=options.scan and reporter.watched,
         )
     return watch(job, reporter, "backup")
 

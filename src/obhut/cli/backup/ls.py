@@ -77,7 +77,7 @@ def ls(
             reporter.say(safe(f"{snapshot.described()} filtered by [{shown}]:"))
 
     form = "ncdu" if ncdu else "json" if front.json else "long" if long else "names"
-    with front.reading() as repository:
+    with front.reading(index=True) as repository:
         list_snapshot(
             repository,
             name,

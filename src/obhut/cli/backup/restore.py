@@ -68,7 +68,7 @@ def restore(front: Front, **values: Any) -> int:
         target = options.target.decode("utf-8", "backslashreplace")
         reporter.say(safe(f"restoring {snapshot.described()} to {target}"))
 
-    with front.reading() as repository:
+    with front.reading(index=True) as repository:
         result = bring_back(repository, options, reporter, found)
     seconds = (front.clock() - start) / 1e9
     if front.json:

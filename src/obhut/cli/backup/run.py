@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--with-atime", is_flag=True, help="Record access times.")
 @click.option("--skip-if-unchanged", is_flag=True, help="Write no snapshot if nothing changed.")
 @click.option("-n", "--dry-run", is_flag=True, help="Change nothing, say what would be done.")
-@click.option("--no-scan", is_flag=True, help="Show no estimate of the whole.")
+@click.option("--no-scan", is_flag=True, help="Make no estimate of the whole for the progress line.")
 @click.option("--read-concurrency", type=click.IntRange(1, 1024), metavar="N", help="As --threads.")
 def run(front: Front, **values: Any) -> int:
     """Back up files and folders into a new snapshot.
@@ -66,7 +66,7 @@ def run(front: Front, **values: Any) -> int:
 
     options = run_options(front, values)
     reporter = front.reporter
-    with front.repository(lock=not options.dry_run) as repository:
+    with front.repository(lock=not options.dry_run, index=True) as repository:
         result = back_up(repository, options, reporter, front.clock)
     if front.json:
         reporter.line(result.summary.shown(result.snapshot_id, dry_run=options.dry_run))

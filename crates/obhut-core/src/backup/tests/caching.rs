@@ -150,6 +150,90 @@ fn knows(chain: &Chain<'_>, path: &Path) -> bool {
         .is_some_and(|cache| cache.known(path.as_os_str().as_bytes()).is_some())
 }
 
+fn attribute(path: &Path, value: &[u8]) {
+    let file = std::fs::File::open(path).unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::fsetxattr(&file, "user.a", value, flags).expect("a file system with attributes");
+}
+
+#[test]
+fn attributes_of_unchanged_files_are_those_of_the_parent_and_changed_ones_are_read() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = |name: &str| place.path().join("d").join(name);
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    for name in ["changes", "gets", "keeps", "plain"] {
+        std::fs::write(path(name), name).unwrap();
+    }
+    attribute(&path("keeps"), b"1");
+    attribute(&path("changes"), b"1");
+    let bench = bench(Arc::new(Later));
+    let mut chain = Chain {
+        bench: &bench,
+        options: BackupOptions {
+            cache_dir: Some(cache.path().to_owned()),
+            ..options(place.path(), 1)
+        },
+        count: 0,
+    };
+    chain.next();
+    assert!(knows(&chain, &place.path().join("d")));
+    attribute(&path("changes"), b"2");
+    attribute(&path("gets"), b"new");
+    std::fs::write(path("plain"), b"other content").unwrap();
+    let second = chain.next();
+    let wanted = reference(place.path(), &bench.repo.chunker());
+    assert_eq!(bench.tree(&second, place.path()), wanted);
+    let node = bench.node(second.tree.unwrap(), &path("keeps")).unwrap();
+    assert_eq!(node.xattrs.len(), 1);
+}
+
+#[test]
+fn a_parent_that_this_program_did_not_read_vouches_for_no_attributes() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = place.path().join("f");
+    std::fs::write(&file, b"x").unwrap();
+    attribute(&file, b"1");
+    let bench = bench(Arc::new(Later));
+    let mut chain = Chain {
+        bench: &bench,
+        options: options(place.path(), 1),
+        count: 0,
+    };
+    // As another program may have written it: everything but the attributes.
+    let first = chain.next();
+    let bare = without_attributes(&bench, first.tree.unwrap());
+    chain.options.parent_tree = Some(bare);
+    chain.options.cache_dir = Some(cache.path().to_owned());
+    let second = chain.next();
+    let wanted = reference(place.path(), &bench.repo.chunker());
+    assert_eq!(bench.tree(&second, place.path()), wanted);
+}
+
+/// Stores a copy of a tree whose nodes have no attributes.
+fn without_attributes(bench: &Bench, tree: Id) -> Id {
+    let mut builder = TreeBuilder::new();
+    for mut node in bench.nodes(&tree) {
+        node.xattrs.clear();
+        node.subtree = node.subtree.map(|tree| without_attributes(bench, tree));
+        builder.add(&node).unwrap();
+    }
+    let json = builder.finish();
+    let control = Control::new();
+    let (repo, index) = (Arc::clone(&bench.repo), bench.index());
+    let writer = crate::packer::BlobWriter::new(repo, index, control, 1, false).unwrap();
+    let id = Id::of(&json);
+    if writer.claim(BlobKind::Tree, &id) {
+        let sealed = bench.repo.codec().seal(BlobKind::Tree, &id, &json).unwrap();
+        writer
+            .put(BlobKind::Tree, id, json.len() as u64, &sealed)
+            .unwrap();
+        writer.finish().unwrap();
+    }
+    id
+}
+
 #[test]
 fn the_cache_is_used_only_for_the_snapshot_it_belongs_to() {
     let _one = one();
