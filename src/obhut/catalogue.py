@@ -60,9 +60,22 @@ CATALOGUE: Final[dict[str, Entry]] = {
         exit_code=10,
     ),
     "repository-exists": _core(
-        "A repository, or a part of one, exists already at {object}.",
-        "A config, a key or a snapshot was found there, and a repository is never overwritten.",
-        "Use it as it is, or choose an empty place. Left-over keys of a broken `init` must be removed by hand.",
+        "A repository exists already at {object}.",
+        "A file `config` was found there, and a repository is never overwritten.",
+        "See whether it opens with your password: `obhut backup snapshots -r PLACE`. If so, use it; if not, choose another place.",
+        thing="the given place",
+    ),
+    "init-unfinished": _core(
+        "An earlier `init` at {object} did not finish, and its key file cannot be used.",
+        "It was killed after it had written a key file, which needs another password than the one given now, or is damaged.",
+        "Run `init` again with the password of that time. If nobody knows it: nothing else is stored there, so remove the "
+        "files in `keys/` (or choose another place), then run `init` again.",
+        thing="the given place",
+    ),
+    "config-lost": _core(
+        "The repository at {object} has lost its file `config`, so no new one is made there.",
+        "There is data, but no `config`: it was deleted, or the storage lost it. The keys that are there may still open the data.",
+        "Remove nothing. Put `config` back from a copy of this repository. For a new repository choose another place.",
         thing="the given place",
     ),
     "repository-unsupported": _core(

@@ -366,8 +366,23 @@ pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
     let (folder, name) = split(path)?;
     make_dir(folder, mode)?;
     let folder = Folder::open(folder)?;
-    folder.make_dir(name, mode)?;
-    folder.sync()
+    let is_new = folder.make_dir(name, mode)?;
+    let synced = folder.sync();
+    if synced.is_err() && is_new {
+        // Whoever comes next would find it there and take it for durable.
+        let _ = fs::unlinkat(&folder.fd, name, AtFlags::REMOVEDIR);
+    }
+    synced
+}
+
+/// Makes the name of the folder at `path` durable if whoever made it did not come to it. A parent that may not be
+/// opened is somebody else's, and so was the making.
+pub fn sync_name(path: &Path) -> Result<()> {
+    match Folder::open(&path.join("..")) {
+        Ok(parent) => parent.sync(),
+        Err(error) if error.code() == Code::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes back the whole file system that `fd` lies in: the end of a restore, where a sync a file would

@@ -29,6 +29,10 @@ codes! {
     RepositoryMissing = "repository-missing",
     /// `init` found a config, key or snapshot.
     RepositoryExists = "repository-exists",
+    /// `init` found key files of an earlier `init` that it cannot go on with.
+    InitUnfinished = "init-unfinished",
+    /// `init` found data without a config.
+    ConfigLost = "config-lost",
     /// The repository has a version or feature that this program does not know.
     RepositoryUnsupported = "repository-unsupported",
     /// Another process holds a conflicting lock.

@@ -4,18 +4,22 @@
 //! lock file vanished, or no refresh succeeded in time and the old file is gone, the repository's latch trips:
 //! nothing but locks can be written or deleted from then on, because another process may hold the exclusive
 //! lock. Order of a refresh: the new file is durable before the old one is deleted.
+//!
+//! No file of ours outlives the run if the storage lets us remove it: the name of each is noted before it is
+//! written, and whatever failed to be written, replaced or removed meanwhile is removed at the end at last.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use crate::error::{Code, Error, Result};
-use crate::gojson;
-use crate::gotime::{GoTime, LocalZone};
+use crate::gotime::LocalZone;
 use crate::id::{FileKind, FileName, Id};
 use crate::job::Control;
 use crate::repo::Repository;
+
+mod info;
+
+pub use info::LockInfo;
 
 /// How often a lock is refreshed.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -32,91 +36,15 @@ const TICK: Duration = if cfg!(test) {
     Duration::from_secs(5)
 };
 
-/// What a lock file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct LockInfo {
-    /// When it was written (RFC 3339).
-    pub time: String,
-    /// Whether it excludes all others.
-    pub exclusive: bool,
-    /// By which host.
-    pub hostname: String,
-    /// By whom.
-    pub username: String,
-    /// By which process.
-    pub pid: i64,
-    /// Its user id.
-    pub uid: u32,
-    /// Its group id.
-    pub gid: u32,
-}
+/// Files of ours that must go, and may or may not be there.
+type Spare = Vec<Id>;
 
-impl LockInfo {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = b"{\"time\":".to_vec();
-        gojson::write_string(self.time.as_bytes(), &mut out);
-        out.extend_from_slice(
-            format!(",\"exclusive\":{},\"hostname\":", self.exclusive).as_bytes(),
-        );
-        gojson::write_string(self.hostname.as_bytes(), &mut out);
-        out.extend_from_slice(b",\"username\":");
-        gojson::write_string(self.username.as_bytes(), &mut out);
-        out.extend_from_slice(format!(",\"pid\":{}", self.pid).as_bytes());
-        for (name, number) in [("uid", self.uid), ("gid", self.gid)] {
-            if number != 0 {
-                out.extend_from_slice(format!(",\"{name}\":{number}").as_bytes());
-            }
-        }
-        out.push(b'}');
-        out
-    }
-
-    fn parse(object: &str, json: &[u8]) -> Result<Self> {
-        serde_json::from_slice(json).map_err(|e| Error::damaged(object, e.to_string()))
-    }
-
-    /// Whether it can be removed without asking: older than 30 minutes, or of a dead process on this host.
-    /// `is_alive` answers for a process of this host.
-    pub fn is_stale(&self, now: i64, hostname: &str, is_alive: &dyn Fn(i64) -> bool) -> bool {
-        let Some(written) = GoTime::parse(&self.time) else {
-            return false;
-        };
-        let old = now.saturating_sub(written.at.secs) > STALE_SECONDS;
-        old || (self.hostname == hostname && !is_alive(self.pid))
-    }
-
-    /// A line for whoever waits for this lock to go: who holds it, since when, and whether it was left behind.
-    /// `left` seconds are waited at most.
-    fn waiting_line(&self, id: Id, stale: bool, left: Duration) -> Vec<u8> {
-        let line = serde_json::json!({
-            "lock": id.hex(), "exclusive": self.exclusive, "hostname": self.hostname,
-            "username": self.username, "pid": self.pid, "time": self.time, "stale": stale,
-            "seconds": left.as_secs_f64(),
-        });
-        format!("{line}\n").into_bytes()
-    }
-
-    fn describe(&self) -> String {
-        let kind = if self.exclusive {
-            "exclusive lock"
-        } else {
-            "lock"
-        };
-        let (user, host) = (
-            gojson::display(self.username.as_bytes()),
-            gojson::display(self.hostname.as_bytes()),
-        );
-        let time = gojson::display(self.time.as_bytes());
-        format!(
-            "{kind} of process {} by {user} on {host} since {time}",
-            self.pid
-        )
-    }
-}
-
+#[derive(Default)]
 struct Held {
+    /// The file that holds the lock.
     id: Option<Id>,
+    /// Those that were replaced, or whose write failed.
+    spare: Spare,
     ended: bool,
 }
 
@@ -165,7 +93,7 @@ impl Lock {
         let held = Arc::new((
             Mutex::new(Held {
                 id: Some(id),
-                ended: false,
+                ..Held::default()
             }),
             Condvar::new(),
         ));
@@ -190,19 +118,18 @@ impl Lock {
     }
 
     fn end(&mut self) -> Result<()> {
-        let id = {
+        {
             let mut held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
             held.ended = true;
             self.held.1.notify_all();
-            held.id.take()
-        };
+        }
         if let Some(thread) = self.refresher.take() {
             let _ = thread.join();
         }
-        match id {
-            Some(id) => forgiving_delete(&self.repo, id),
-            None => Ok(()),
-        }
+        let mut held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = std::mem::take(&mut held.spare);
+        files.extend(held.id.take());
+        remove_ours(&self.repo, &mut files)
     }
 }
 
@@ -235,6 +162,29 @@ fn forgiving_delete(repo: &Repository, id: Id) -> Result<()> {
     }
 }
 
+/// Removes files of ours; each gets a second try. Those that stay remain in `files`, and the first reason is told.
+fn remove_ours(repo: &Repository, files: &mut Spare) -> Result<()> {
+    let mut failed = None;
+    files.retain(|id| {
+        let gone = forgiving_delete(repo, *id).or_else(|_| forgiving_delete(repo, *id));
+        let stays = gone.is_err();
+        failed = failed.take().or(gone.err());
+        stays
+    });
+    failed.map_or(Ok(()), Err)
+}
+
+/// The same after a failure, which stays the one that is told.
+fn withdraw(repo: &Repository, mut files: Spare, failure: Error) -> Error {
+    match remove_ours(repo, &mut files) {
+        Ok(()) => failure,
+        Err(e) => {
+            let detail = format!("{}; our lock stays: {e}", failure.detail());
+            Error::new(failure.code(), failure.object(), detail)
+        }
+    }
+}
+
 enum Taken {
     Ours(Id),
     /// Another process holds a lock that ours cannot stand beside.
@@ -246,23 +196,24 @@ fn take(repo: &Repository, exclusive: bool, control: &Control) -> Result<Taken> 
     if let Some((other, info)) = conflict(repo, exclusive, None, control)? {
         return Ok(Taken::Refused(other, info));
     }
-    let id = write(repo, exclusive)?;
-    let settled =
-        sleep(repo, SETTLE, control).and_then(|()| conflict(repo, exclusive, Some(id), control));
+    let mut ours = Spare::new();
+    let settled = write(repo, exclusive, &mut ours).and_then(|id| {
+        sleep(repo, SETTLE, control)?;
+        Ok((id, conflict(repo, exclusive, Some(id), control)?))
+    });
     match settled {
-        Ok(None) => Ok(Taken::Ours(id)),
-        Ok(Some((other, info))) => {
-            forgiving_delete(repo, id)?;
+        Ok((id, None)) => Ok(Taken::Ours(id)),
+        Ok((_, Some((other, info)))) => {
+            // A lock of ours that stays would keep us out at the next try.
+            remove_ours(repo, &mut ours)?;
             Ok(Taken::Refused(other, info))
         }
-        Err(e) => {
-            forgiving_delete(repo, id)?;
-            Err(e)
-        }
+        Err(e) => Err(withdraw(repo, ours, e)),
     }
 }
 
-fn write(repo: &Repository, exclusive: bool) -> Result<Id> {
+/// Writes a lock file; its name is in `files` before, for a failed write may have left it.
+fn write(repo: &Repository, exclusive: bool, files: &mut Spare) -> Result<Id> {
     let now = LocalZone::system().at(repo.clock().now());
     let mut time = Vec::new();
     now.write(&mut time);
@@ -275,7 +226,11 @@ fn write(repo: &Repository, exclusive: bool) -> Result<Id> {
         uid: rustix::process::getuid().as_raw(),
         gid: rustix::process::getgid().as_raw(),
     };
-    repo.save_unpacked(FileKind::Lock, &info.encode())
+    let (id, bytes) = repo.seal_unpacked(&info.encode())?;
+    files.push(id);
+    repo.store()
+        .put(FileName::new(FileKind::Lock, id), &bytes)?;
+    Ok(id)
 }
 
 /// The first lock that excludes ours.
@@ -334,12 +289,11 @@ fn refresh_until_ended(
         if held.ended || age < REFRESH {
             continue;
         }
-        let Some(old) = held.id else { break };
-        match refresh(repo, exclusive, old, age) {
-            Ok(new) => {
-                held.id = Some(new);
-                last += age;
-            }
+        let done = refresh(repo, exclusive, &mut held, age);
+        // What cannot be removed now is tried again at the next refresh and at the end.
+        let _ = remove_ours(repo, &mut held.spare);
+        match done {
+            Ok(()) => last += age,
             Err(e) if e.code() == Code::LockLost => {
                 repo.latch().trip(e.detail());
                 break;
@@ -357,9 +311,10 @@ fn refresh_until_ended(
     }
 }
 
-/// Writes a new lock file, then deletes the old one. After a long pause (suspend) somebody may have removed
+/// Writes a new lock file, after which the old one is to be deleted. After a long pause (suspend) somebody may have removed
 /// the old one and taken an exclusive lock: then the old file must still be there before *and* after.
-fn refresh(repo: &Repository, exclusive: bool, old: Id, age: Duration) -> Result<Id> {
+fn refresh(repo: &Repository, exclusive: bool, held: &mut Held, age: Duration) -> Result<()> {
+    let Some(old) = held.id else { return Ok(()) };
     let old_name = FileName::new(FileKind::Lock, old);
     let must_exist = || {
         repo.store().stat(old_name).map_err(|e| match e.code() {
@@ -372,17 +327,15 @@ fn refresh(repo: &Repository, exclusive: bool, old: Id, age: Duration) -> Result
         })
     };
     must_exist()?;
-    let new = write(repo, exclusive)?;
+    let new = write(repo, exclusive, &mut held.spare)?;
     if age >= GIVE_UP {
         repo.clock().sleep(SETTLE);
-        if let Err(e) = must_exist() {
-            forgiving_delete(repo, new)?;
-            return Err(e);
-        }
+        must_exist()?;
     }
-    // If this fails the old lock stays until it is stale; ours is the new one.
-    let _ = forgiving_delete(repo, old);
-    Ok(new)
+    held.spare.retain(|id| *id != new);
+    held.spare.push(old);
+    held.id = Some(new);
+    Ok(())
 }
 
 /// Removes stale locks, or all of them; gives how many. Unreadable ones go only with `all`.
@@ -413,5 +366,7 @@ fn is_alive(pid: i64) -> bool {
     pid.is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
+#[cfg(test)]
+mod leftover_tests;
 #[cfg(test)]
 mod tests;

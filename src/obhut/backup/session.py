@@ -6,7 +6,7 @@ Locks (formats: restic 13): reading and writing commands take a shared lock, ``f
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,13 @@ def locked(
     with converted():
         job = repository.lock(exclusive=exclusive, retry_seconds=access.retry_lock)
     waiting: Any = Waiting(reporter, access.host)
-    watch(job, waiting)
+    try:
+        watch(job, waiting)
+    except BaseException:
+        # The job may have got the lock in the very moment in which it was told to stop.
+        with suppress(_core.CoreError):
+            _release(repository.take_lock(job), reporter)
+        raise
     lock: _core.Lock | None = None
     try:
         with signals.shielded(), converted():

@@ -105,6 +105,9 @@ fn folders_are_made_with_their_parents_and_again_without_harm() {
     make_dir(&path, 0o700).unwrap();
     make_dir(&path, 0o700).unwrap();
     assert!(path.is_dir());
+    for path in [&*path, Path::new("."), Path::new("/")] {
+        sync_name(path).unwrap();
+    }
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o700);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::gotime::GoTime;
 use crate::testkit::repository;
 use crate::world::Clock as _;
 

@@ -1,9 +1,10 @@
 //! An opened repository: store, config, master key.
 //!
-//! [`open`] finds the key, [`keys`] changes keys, [`config`] and [`unpacked`] are the bytes. The master key
+//! `init` makes one, [`open`] finds the key, [`keys`] changes keys, [`config`] and [`unpacked`] are the bytes. The master key
 //! lives here and is never handed out beyond the crate's sealing code.
 
 pub mod config;
+mod init;
 pub mod keys;
 pub mod listing;
 pub mod open;
@@ -200,6 +201,13 @@ impl Repository {
 
     /// Saves an unpacked file: encoded, sealed, re-opened and compared, named, put.
     pub fn save_unpacked(&self, kind: FileKind, plain: &[u8]) -> Result<Id> {
+        let (id, bytes) = self.seal_unpacked(plain)?;
+        self.store.put(FileName::new(kind, id), &bytes)?;
+        Ok(id)
+    }
+
+    /// The bytes of an unpacked file and their name.
+    pub fn seal_unpacked(&self, plain: &[u8]) -> Result<(Id, Vec<u8>)> {
         let verify = self.encoding.verify;
         let bytes = unpacked::encode(
             &self.key,
@@ -208,9 +216,7 @@ impl Repository {
             plain,
             verify,
         )?;
-        let id = Id::of(&bytes);
-        self.store.put(FileName::new(kind, id), &bytes)?;
-        Ok(id)
+        Ok((Id::of(&bytes), bytes))
     }
 
     /// Every snapshot's root, sorted by snapshot id. An unreadable one is an error.

@@ -1,4 +1,4 @@
-//! Making and opening repositories (formats: restic 2, 3).
+//! Opening repositories (formats: restic 2, 3).
 
 use std::sync::Arc;
 
@@ -8,8 +8,7 @@ use crate::crypto::Key;
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
 use crate::job::Control;
-use crate::keyfile::{KeyFile, ScryptParams};
-use crate::polynomial::Polynomial;
+use crate::keyfile::KeyFile;
 use crate::repo::config::Config;
 use crate::repo::{Identity, PACK_SIZE, Repository, unpacked};
 use crate::selftest;
@@ -19,7 +18,7 @@ use crate::store::latch::Latch;
 use crate::world::{Accounts, Clock, Random};
 
 /// How many key files are tried before giving up (restic's limit: each costs a key derivation).
-const MAX_KEYS: usize = 20;
+pub(super) const MAX_KEYS: usize = 20;
 /// Allowed target sizes of packs (restic's limits).
 const PACK_SIZES: std::ops::RangeInclusive<usize> = 4 << 20..=128 << 20;
 
@@ -70,55 +69,6 @@ impl Default for OpenOptions {
 }
 
 impl Repository {
-    /// Creates a repository: refuses where a config, a key or a snapshot exists; saves the key file, then the
-    /// config (a crash between leaves a key without config, which `init` refuses until it is removed).
-    /// `params` is the key derivation's cost, calibrated by the caller.
-    pub fn init(
-        ports: Ports,
-        password: &[u8],
-        version: u32,
-        polynomial: Option<Polynomial>,
-        params: ScryptParams,
-        options: &OpenOptions,
-    ) -> Result<Self> {
-        let Ports {
-            store,
-            clock,
-            random,
-            ..
-        } = &ports;
-        selftest::once()?;
-        check_pack_size(options.pack_size)?;
-        refuse_existing(store.as_ref())?;
-        let config = Config::create(version, polynomial, random.as_ref())?;
-        let master = Key::random(random.as_ref())?;
-        let file = KeyFile::create(
-            &master,
-            password,
-            params,
-            &options.identity,
-            clock.now(),
-            random.as_ref(),
-            &options.control,
-        )?;
-        // The last moment at which an interrupted `init` leaves nothing.
-        options.control.check()?;
-        store.create()?;
-        let key_id = Id::of(&file);
-        store.put(FileName::new(FileKind::Key, key_id), &file)?;
-        let mut sealed = Vec::new();
-        master.seal(random.as_ref(), &config.encode(), &mut sealed)?;
-        store.put(FileName::CONFIG, &sealed)?;
-        Ok(Self::assemble(
-            ports,
-            config,
-            master,
-            key_id,
-            options,
-            Vec::new(),
-        ))
-    }
-
     /// Opens a repository with a password.
     pub fn open(ports: Ports, password: &[u8], options: &OpenOptions) -> Result<Self> {
         selftest::once()?;
@@ -146,7 +96,7 @@ impl Repository {
         ))
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         mut ports: Ports,
         config: Config,
         master: Key,
@@ -192,7 +142,7 @@ impl Repository {
     }
 }
 
-fn check_pack_size(size: usize) -> Result<()> {
+pub(super) fn check_pack_size(size: usize) -> Result<()> {
     if size == 0 || PACK_SIZES.contains(&size) {
         return Ok(());
     }
@@ -201,27 +151,6 @@ fn check_pack_size(size: usize) -> Result<()> {
         "pack size",
         format!("{size} bytes: allowed are 4 MiB to 128 MiB"),
     ))
-}
-
-fn refuse_existing(store: &dyn Store) -> Result<()> {
-    let exists = |what: &str| {
-        Error::new(
-            Code::RepositoryExists,
-            store.location(),
-            format!("it holds a {what} already"),
-        )
-    };
-    match store.stat(FileName::CONFIG) {
-        Ok(_) => return Err(exists("config")),
-        Err(e) if e.code() == Code::FileMissing => {}
-        Err(e) => return Err(e),
-    }
-    for (kind, what) in [(FileKind::Key, "key"), (FileKind::Snapshot, "snapshot")] {
-        if !store.list(kind)?.is_empty() {
-            return Err(exists(what));
-        }
-    }
-    Ok(())
 }
 
 struct FoundKey {

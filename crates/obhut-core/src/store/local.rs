@@ -193,6 +193,8 @@ impl Store for LocalStore {
     fn create(&self) -> Result<()> {
         let modes = self.modes();
         durable::make_dir(&self.root, modes.folder)?;
+        // An `init` that was killed may have left all of these folders, none of them durable.
+        durable::sync_name(&self.root)?;
         let root = Folder::open(&self.root)?;
         for kind in FileKind::LISTED {
             root.make_dir(kind.folder().as_ref(), modes.folder)?;
