@@ -82,6 +82,31 @@ def test_span_follows_local_daylight_saving() -> None:
     assert decision.keep == (newest, just_in)
 
 
+def test_without_a_span_nothing_is_kept_for_lying_in_the_future() -> None:
+    old, future, later = (snapshot(1, "2026-07-31T00:00:00Z"), snapshot(2, "2031-01-01T00:00:00Z"),
+                          snapshot(3, "2031-01-01T00:30:00Z"))  # fmt: skip
+    decision = apply([old, future, later], Policy(last=1), NOW, utc)
+    assert (decision.keep, decision.reasons[0].matches) == ((later,), ("last snapshot",))
+
+
+def test_a_week_that_lies_in_two_months() -> None:
+    """Periods do not nest: what is no new week may well be a new month, and a new year."""
+    january, december = snapshot(1, "2026-01-02T00:00:00Z"), snapshot(2, "2025-12-30T00:00:00Z")
+    before = snapshot(3, "2025-12-29T00:00:00Z")
+    span = Duration(years=1)
+    decision = apply([january, december, before], Policy(weekly=5, monthly=5, yearly=5), NOW, utc)
+    assert decision.reasons[1].matches == ("monthly snapshot", "yearly snapshot")
+    policy = Policy(within_weekly=span, within_monthly=span, within_yearly=span)
+    decision = apply([january, december, before], policy, NOW, utc)
+    assert decision.reasons[1].matches == ("monthly within 1y", "yearly within 1y")
+
+
+def test_the_year_zero_of_broken_clocks_is_a_year() -> None:
+    clocks = [snapshot(i, f"0000-0{i}-01T00:00:00Z") for i in (3, 2, 1)]
+    for policy in (Policy(yearly=9), Policy(within_yearly=Duration(years=1))):
+        assert apply(clocks, policy, NOW, utc).keep == (clocks[0], clocks[2])
+
+
 def test_months_overflow_as_in_go() -> None:
     # 31 March minus one month is "31 February" = 3 March.
     assert Duration(months=1).before(Stamp.parse("2026-03-31T10:00:00Z"), utc) == Stamp.parse("2026-03-03T10:00:00Z")
@@ -91,6 +116,11 @@ def test_empty_policy_is_false_and_says_remove() -> None:
     assert not Policy()
     assert str(Policy()) == "remove"
     assert Policy(tags=((),))
+    for count in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
+        assert policy_of({count: 1})
+        assert policy_of({count: UNLIMITED})
+    for span in ("within", "within_hourly", "within_daily", "within_weekly", "within_monthly", "within_yearly"):
+        assert policy_of({span: "1h"})
 
 
 def test_policy_in_words() -> None:
@@ -108,7 +138,8 @@ def test_bad_count(text: str) -> None:
 
 
 def test_counts() -> None:
-    assert (parse_count("7"), parse_count("unlimited")) == (7, UNLIMITED)
+    assert (parse_count("0"), parse_count("7"), parse_count("999999999")) == (0, 7, 999_999_999)
+    assert parse_count("unlimited") == UNLIMITED
     with pytest.raises(ValueError, match="unlimited"):
         Policy(last=-2)
 
@@ -118,5 +149,5 @@ def test_durations(text: str) -> None:
     if text.strip() in {"1d", "1y5m7d2h"}:
         assert str(Duration.parse(text)) == text.strip()
     else:
-        with pytest.raises(ValueError, match="not a duration"):
+        with pytest.raises(ValueError, match=r"^not a duration such as 1y5m7d2h: '"):
             Duration.parse(text)

@@ -63,11 +63,14 @@ class GroupKey:
 
 
 def key_of(snapshot: Snapshot, by: GroupBy) -> GroupKey:
-    """The group that a snapshot belongs to. Paths and tags count as sets: their order does not matter."""
+    """The group that a snapshot belongs to. The order of its paths and tags does not matter.
+
+    Text is sorted by code point, which is the order of Go's bytes.
+    """
     return GroupKey(
         hostname=snapshot.hostname if by.host else "",
-        paths=tuple(sorted(snapshot.paths, key=_bytes)) or None if by.paths else None,
-        tags=tuple(sorted(snapshot.tags, key=_bytes)) or None if by.tags else None,
+        paths=tuple(sorted(snapshot.paths)) or None if by.paths else None,
+        tags=tuple(sorted(snapshot.tags)) or None if by.tags else None,
     )
 
 
@@ -78,8 +81,3 @@ def group(snapshots: Iterable[Snapshot], by: GroupBy) -> dict[GroupKey, list[Sna
         groups.setdefault(key_of(snapshot, by), []).append(snapshot)
     order = sorted(groups, key=lambda key: (key.hostname, key.paths or (), key.tags or ()))
     return {key: groups[key] for key in order}
-
-
-def _bytes(text: str) -> bytes:
-    """Go sorts strings by their bytes."""
-    return text.encode("utf-8", "surrogatepass")

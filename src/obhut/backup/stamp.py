@@ -138,14 +138,15 @@ class Stamp:
         """Calendar subtraction, then hours; the zone's daylight saving counts if the stamp is in the local zone."""
         year, month, day = self.date
         wall = days_from_civil(year - years, month - months, day - days) * DAY + (self.seconds + self.offset) % DAY
+        fraction = self.ns % NANOS
         if zone(self.seconds) != self.offset:
-            offset = self.offset
-        else:
-            offset = zone(wall)
-            if zone(wall - offset) != offset:
-                offset = zone(wall - offset)
-        moment = (wall - offset - hours * 3600) * NANOS + self.ns % NANOS
-        return Stamp(moment, offset)
+            return Stamp((wall - self.offset - hours * 3600) * NANOS + fraction, self.offset)
+        return Stamp.local((_moment(wall, zone) - hours * 3600) * NANOS + fraction, zone)
+
+
+def _moment(wall: int, zone: ZoneOffset) -> int:
+    """When a zone's clocks show ``wall`` (seconds as if it were UTC); where they jump, what Go's ``time.Date`` says."""
+    return wall - zone(wall - zone(wall))
 
 
 #: Go's zero time, earlier than any snapshot.
@@ -158,7 +159,4 @@ def parse_user_time(text: str, zone: ZoneOffset = local_offset) -> Stamp:
     if match is None:
         return Stamp.parse(text.strip())
     wall = Stamp.parse(f"{match[1]}T{match[2]}Z")
-    offset = zone(wall.seconds)
-    if zone(wall.seconds - offset) != offset:
-        offset = zone(wall.seconds - offset)
-    return Stamp(wall.ns - offset * NANOS, offset)
+    return Stamp.local(_moment(wall.seconds, zone) * NANOS + wall.ns % NANOS, zone)
