@@ -229,7 +229,11 @@ fn backup_stops_at_every_step_of_every_stage() {
     let place = source();
     let places = pipeline(history(), |world, control, threads| {
         let index = world.repo.load_index(control, threads)?;
-        let options = backup_options(place.path(), threads);
+        let options = BackupOptions {
+            // Who wants to know when the estimate has ended gets it at once.
+            verbose: 1,
+            ..backup_options(place.path(), threads)
+        };
         backup::run(&world.repo, &index, &options, control).map(drop)
     })
     .everywhere();
@@ -245,6 +249,22 @@ fn backup_stops_at_every_step_of_every_stage() {
         "stages.rs",
     ];
     assert_eq!(places, BTreeSet::from(expected));
+}
+
+/// The simulated clock stands still: an estimate that waits would wait for ever.
+#[test]
+fn an_estimate_that_waits_ends_with_its_backup() {
+    let place = source();
+    let mut backup = pipeline(history(), |world, control, threads| {
+        let index = world.repo.load_index(control, threads)?;
+        let options = backup_options(place.path(), threads);
+        backup::run(&world.repo, &index, &options, control).map(drop)
+    });
+    for act in [Act::Cancel, Act::Fail, Act::Panic] {
+        for at in 1..60 {
+            backup.promptly(act, at, 2);
+        }
+    }
 }
 
 #[test]

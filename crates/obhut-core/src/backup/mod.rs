@@ -96,24 +96,23 @@ pub fn run(
 
 /// Runs the engine on the targets, the estimate beside it.
 fn run_on(engine: &Engine<'_>, threads: usize, plan: &Target, current: &[u8]) -> Result<()> {
-    let scanning = AtomicBool::new(engine.options.scan);
+    let wanted = AtomicBool::new(true);
     std::thread::scope(|scope| {
-        let scanning = &scanning;
-        let scan = engine.options.scan.then(|| {
-            std::thread::Builder::new()
-                .name("scan".to_owned())
-                .spawn_scoped(scope, move || {
-                    scan::estimate(engine, plan, current, scanning);
-                })
-        });
+        let wanted = &wanted;
+        let estimate = || scan::estimate(engine, plan, current, wanted);
+        // Without a thread for it there is no estimate; the backup is the same.
+        let thread = engine
+            .options
+            .scan
+            .then(|| std::thread::Builder::new().name("scan".to_owned()))
+            .and_then(|builder| builder.spawn_scoped(scope, estimate).ok());
+        let ended = scan::Ended {
+            wanted,
+            thread: thread.map(|scan| scan.thread().clone()),
+        };
         let began = engine.elapsed();
-        let saved = engine.run(threads, |tools| engine.plant(plan, current, tools));
-        scanning.store(false, Relaxed);
-        // Without a thread for it there was no estimate; the backup is the same.
-        if let Some(Ok(scan)) = scan {
-            scan.thread().unpark();
-        }
-        saved?;
+        engine.run(threads, |tools| engine.plant(plan, current, tools))?;
+        drop(ended);
         // For information, like the estimate's.
         let _ = engine.report.walked(began);
         Ok(())

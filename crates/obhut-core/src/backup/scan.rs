@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::Thread;
 use std::time::Duration;
 
 use super::engine::Engine;
@@ -29,6 +30,24 @@ struct Scan<'a> {
     files: u64,
     bytes: u64,
     rest: Vec<Pending>,
+}
+
+/// Ends the estimate when it is dropped, on every way out of a backup, a panic included: the estimate may be
+/// waiting, and who started its thread waits for that.
+pub struct Ended<'a> {
+    /// What [`estimate`] was given.
+    pub wanted: &'a AtomicBool,
+    /// Its thread, if there is one.
+    pub thread: Option<Thread>,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.wanted.store(false, Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
+    }
 }
 
 /// Counts everything below the targets while `wanted` stays set.
