@@ -108,10 +108,14 @@ fn run_on(engine: &Engine<'_>, threads: usize, plan: &Target, current: &[u8]) ->
             .and_then(|builder| builder.spawn_scoped(scope, estimate).ok());
         let ended = scan::Ended {
             wanted,
-            thread: thread.map(|scan| scan.thread().clone()),
+            thread: thread.as_ref().map(|scan| scan.thread().clone()),
         };
         let began = engine.elapsed();
         engine.run(threads, |tools| engine.plant(plan, current, tools))?;
+        // Who asked for the line of the estimate gets it, from the shortest backup too.
+        if let Some(scan) = thread.filter(|_| engine.report.tells_scans()) {
+            let _ = scan.join();
+        }
         drop(ended);
         // For information, like the estimate's.
         let _ = engine.report.walked(began);
