@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -215,7 +216,9 @@ def all_but_newest(world: World) -> set[str]:
 def pruned(before: World, now: World) -> bool:
     """Nothing is there that no snapshot needs: restic would remove nothing."""
     plan = now.restic()("--no-lock", "prune", "--dry-run", "--max-unused", "0", "-v").text
-    return all(f"{what}: " not in plan or f"{what}:          0 blobs" in plan for what in ("to delete", "unused"))
+    sums = [re.search(rf"^{what}: +(\d+) blobs", plan, re.MULTILINE) for what in ("unused", "total prune")]
+    assert all(sums), plan
+    return all(found is not None and found[1] == "0" for found in sums)
 
 
 def opens(world: World, password: str) -> bool:
@@ -304,7 +307,7 @@ def judge(verb: Verb, before: World, now: World, outcome: Outcome) -> None:
     if not (verb.words(before)[0] == "key" and verb.done(before, now)):
         again = now.obhut(*verb.words(now))
         assert verb.done(before, now), f"not done though it exits with 0\n{again}"
-        if verb.words(before)[1] == "passwd":
+        if verb.words(before)[:2] == ("key", "passwd"):
             now.password = OTHER
     assert not now.names("locks")
     _nothing_lost(verb, before, now)
