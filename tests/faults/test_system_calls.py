@@ -11,6 +11,7 @@ import random
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -20,8 +21,6 @@ import straced
 from fault_worlds import VERBS, Bases, Outcome, World, judge, traced
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from straced import Point, Trace
 
 #: Read before tests get a clean environment.
@@ -29,6 +28,8 @@ EVERY: Final = bool(os.environ.get("OBHUT_EVERY_CALL"))
 SEED: Final = os.environ.get("OBHUT_SEED", "1")
 #: Runs of a verb in a sample.
 SAMPLE: Final = 4
+#: More calls alike than this are thinned out.
+MANY: Final = 100
 #: Cases side by side: much of a case is waiting (200 ms for each lock, the disk).
 ABREAST: Final = 3
 
@@ -56,6 +57,16 @@ def points_of(trace: Trace) -> list[Point]:
     points = [call.point for call in trace.calls]
     assert Counter(points).most_common(1)[0][1] == 1
     return points
+
+
+def thinned(trace: Trace, points: list[Point]) -> list[Point]:
+    """Of the hundreds of folders that ``init`` makes alike: the first, the middle and the last."""
+    alike: dict[str, list[Point]] = {}
+    for point, shape in zip(points, trace.shape(), strict=True):
+        alike.setdefault(shape, []).append(point)
+    left_out = {point for same in alike.values() if len(same) > MANY for point in same}
+    kept = {same[at] for same in alike.values() if len(same) > MANY for at in (0, len(same) // 2, -1)}
+    return [point for point in points if point not in left_out or point in kept]
 
 
 def chosen(points: list[Point], name: str, *, every: bool) -> list[tuple[Point, str]]:
@@ -96,6 +107,7 @@ def test_a_fault_in_any_call_loses_nothing(bases: Bases, tmp_path: Path, name: s
     assert trace.shape() == again.shape(), "the sequence of calls is not the same in every run"
     points = points_of(trace)
     assert points == points_of(again)
+    points = thinned(trace, points)
     cases = chosen(points, name, every=EVERY)
     with ThreadPoolExecutor(ABREAST) as pool:
         for _ in pool.map(lambda case: one(before, name, trace, case, tmp_path), cases):
@@ -110,3 +122,13 @@ def test_the_sample_is_seeded_and_the_whole_is_whole() -> None:
     assert sample == chosen(points, "a", every=False) != chosen(points, "b", every=False)
     assert {fault for _, fault in sample} == set(straced.FAULTS)
     assert len(set(sample)) == SAMPLE
+
+
+def test_only_calls_that_are_many_and_alike_are_left_out() -> None:
+    calls = [
+        straced.Call(1, "mkdirat", number, number, number, (f"data/{number:02x}",), ok=True) for number in range(200)
+    ]
+    calls += [straced.Call(1, "fsync", number, number, number, ("data",), ok=True) for number in range(1, 21)]
+    trace = straced.Trace(place=Path("/r"), calls=calls)
+    points = [call.point for call in calls]
+    assert [point.ordinal for point in thinned(trace, points)] == [0, 100, 199, *range(1, 21)]
