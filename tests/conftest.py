@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+import facilities
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,13 +23,22 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked ``root`` are skipped without the superuser; CI has it."""
-    if os.geteuid() == 0:
-        return
-    for item in items:
-        if item.get_closest_marker("root"):
-            item.add_marker(pytest.mark.skip(reason="needs the superuser"))
+def pytest_configure() -> None:
+    """A facility that nobody knows is a slip."""
+    unknown = facilities.excused() - facilities.NAMES
+    if unknown:
+        known = ", ".join(sorted(facilities.NAMES))
+        raise pytest.UsageError(f"OBHUT_WITHOUT names {', '.join(sorted(unknown))}; there are {known}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test is marked to need is looked for before its fixtures are made."""
+    if item.get_closest_marker("root"):
+        facilities.need("root")
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            facilities.need(name)
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +46,7 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No configuration, cache, password or colour of the machine reaches a test."""
     for name in list(os.environ):
         if name.startswith(("RESTIC_", "RUSTIC_", "AWS_")) or (
-            name.startswith("OBHUT_") and name not in {"OBHUT_PEERS", "OBHUT_REQUIRE_PEERS"}
+            name.startswith("OBHUT_") and name not in {"OBHUT_PEERS", "OBHUT_REQUIRE_PEERS", "OBHUT_WITHOUT"}
         ):
             monkeypatch.delenv(name)
     home = tmp_path / "home"

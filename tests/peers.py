@@ -7,16 +7,10 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NoReturn
 
-import pytest
+import facilities
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def required() -> bool:
-    """Whether a missing peer is a failure (CI) and not a skip."""
-    return os.environ.get("OBHUT_REQUIRE_PEERS", "") not in {"", "0"}
 
 
 @functools.cache
@@ -35,7 +29,7 @@ def need(name: str) -> Path:
     """The program; skips the test without it, or fails it where peers are required."""
     found = locate(name)
     if found is None:
-        absent(f"{name} is not in $OBHUT_PEERS, not in ../shared/peers and not on PATH")
+        facilities.absent(name, f"{name} is not in $OBHUT_PEERS, not in ../shared/peers and not on PATH")
     return found
 
 
@@ -53,12 +47,5 @@ def need_old_restic() -> Path:
     """Debian's restic 0.14."""
     found = old_restic()
     if found is None:
-        absent("restic 0.14 is not in /usr/bin (Debian 12 has it: apt-get install restic)")
+        facilities.absent("restic-0.14", "restic 0.14 is not in /usr/bin (Debian 12 has it: apt-get install restic)")
     return found
-
-
-def absent(reason: str) -> NoReturn:
-    """Skips, or fails where peers are required."""
-    if required():
-        pytest.fail(f"OBHUT_REQUIRE_PEERS is set, but {reason}")
-    pytest.skip(reason)

@@ -10,10 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("obhut._core", reason="the extension is not built")
-
 PASSWORD = "c4n4ry-Passwort"
 PROGRAM = [sys.executable, "-m", "obhut"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -97,13 +96,6 @@ def shape_of(path: str) -> str:
     path = re.sub(r"-tmp-[0-9a-f]{16}", "-tmp", path)
     path = re.sub(r"[0-9a-f]{64}", "~", path)
     return re.sub(r"^data/[0-9a-f]{2}(?=/~|$)", "data", path)
-
-
-def require() -> str | None:
-    """Why there is no tracing, if there is none."""
-    if shutil.which("strace") is None and not os.environ.get("OBHUT_REQUIRE_PEERS"):
-        return "strace is not installed"
-    return None
 
 
 def run(

@@ -2,7 +2,7 @@
 
 Everything is made with directory handles, so that paths may be longer than ``PATH_MAX``. What the machine does not
 allow (device nodes without the superuser, attributes on a file system without them) is left out and named in
-:attr:`Built.left_out`.
+:attr:`Built.left_out`; where everything is required, it fails.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import facilities
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -105,6 +107,11 @@ class Built:
 
     root: Path
     left_out: list[str] = field(default_factory=list)
+
+    def leave_out(self, facility: str, what: str) -> None:
+        """Something cannot be made here."""
+        facilities.do_without(facility, f"this cannot be made here: {what}")
+        self.left_out.append(what)
 
 
 def everything(root: Path, options: Options | None = None) -> Built:
@@ -229,7 +236,7 @@ def _special(top: int, options: Options, built: Built) -> None:
             try:
                 os.mknod(name, kind | 0o660, os.makedev(*number), dir_fd=here)
             except PermissionError:
-                built.left_out.append(f"{name} device")
+                built.leave_out("devices", f"{name} device")
         if options.sockets:
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(f"/proc/self/fd/{here}/socket")
@@ -275,7 +282,7 @@ def _attributes(top: int, built: Built) -> None:
             try:
                 os.setxattr(f"/proc/self/fd/{here}/{name}", attribute, value, follow_symlinks=False)
             except OSError as error:
-                built.left_out.append(f"{attribute} on {name}: {error.strerror}")
+                built.leave_out("attributes", f"{attribute} on {name}: {error.strerror}")
 
 
 def _owners_and_modes(top: int, options: Options, built: Built) -> None:
@@ -291,7 +298,7 @@ def _owners_and_modes(top: int, options: Options, built: Built) -> None:
                 write(inner, "inside", b"y")
             os.chmod(f"folder-{mode:04o}", mode, dir_fd=here)
         if os.geteuid() != 0:
-            built.left_out.append("foreign owners")
+            built.leave_out("root", "foreign owners")
             return
         for uid, gid in ((1234, 4321), (1, 1), (0, 65534), (4_000_000_000, 4_000_000_001)):
             write(here, f"owner-{uid}-{gid}", b"z")

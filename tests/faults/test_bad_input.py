@@ -234,11 +234,8 @@ def test_files_that_do_not_belong_there_are_ignored(ours: Obhut) -> None:
 
 def test_snapshots_from_the_future_do_not_confuse(ours: Obhut, prepared: Path) -> None:
     """A clock that was set back: the newest snapshot is newer than now."""
-    import peers
     from tools import Restic
 
-    if peers.locate("restic") is None:
-        peers.need("restic")
     Restic(ours.repository)("backup", "--time", "2038-01-01 00:00:00", prepared / "source")
     summary = ours("run", "--json", prepared / "source").lines()[-1]
     assert summary["data_blobs"] == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ REPOSITORY: Final = Path(__file__).parents[2]
 #: As it is before tests get a home of their own: cargo's tools lie there.
 HOME: Final = os.environ.get("HOME", "/")
 
-pytestmark = pytest.mark.skipif(straced.require() is not None, reason=str(straced.require()))
+pytestmark = pytest.mark.needs("strace")
 
 
 def traced(command: list[str | Path], place: Path) -> list[str]:
@@ -77,10 +76,9 @@ def test_repository_files_have_their_names_only_when_they_are_on_the_disk(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.needs("cargo")
 @pytest.mark.timeout(600)
 def test_each_durable_operation_keeps_its_order(tmp_path: Path) -> None:
-    if shutil.which("cargo") is None:
-        pytest.skip("cargo is not installed")
     build = ["cargo", "build", "--quiet", "--locked", "-p", "obhut-core", "--example", "durable_trace"]
     subprocess.run(build, cwd=REPOSITORY, check=True, env={**os.environ, "HOME": HOME})
     place = tmp_path / "place"

@@ -22,6 +22,7 @@ from typing import Final
 
 import pytest
 
+import facilities
 import peers
 import sealing
 import trees
@@ -93,7 +94,8 @@ def record(place: Path, *options: str, prefix: tuple[str | Path, ...] = ()) -> S
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """In memory where that is possible: each unmounting makes an image durable, which a disk takes its time for."""
-    recorder.need_devices()
+    for name in ("fuse", "loop"):
+        facilities.need(name)
     peers.need("restic")
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="power-", dir=memory if os.access(memory, os.W_OK) else tmp_path))

@@ -22,7 +22,6 @@ from typing import Final
 import pytest
 
 import peers
-import straced
 from fault_worlds import VERBS, Outcome, Verb, World, all_but_newest, fill, fresh, judge
 
 #: Read before tests get a clean environment.
@@ -39,7 +38,7 @@ pytestmark = [
     pytest.mark.interop,
     pytest.mark.timeout(MINUTES * 60 + 900),
     # Abandoned locks, which `unlock` is killed over, come from kills by strace.
-    pytest.mark.skipif(straced.require() is not None, reason=str(straced.require())),
+    pytest.mark.needs("strace"),
 ]
 
 

@@ -11,11 +11,10 @@ import pytest
 import straced
 from tools import PASSWORD, Obhut
 
-REASON = straced.require()
 pytestmark = [
     pytest.mark.root,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(REASON is not None, reason=REASON or ""),
+    pytest.mark.needs("strace"),
 ]
 #: What gives a file its owner, attributes, times and mode; strace is asked for these besides what it always shows.
 METADATA = ("fchown", "fchownat", "fsetxattr", "setxattr", "lsetxattr", "utimensat")

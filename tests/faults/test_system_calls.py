@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.interop,
     pytest.mark.timeout(7200 if EVERY else 300),
-    pytest.mark.skipif(straced.require() is not None, reason=str(straced.require())),
+    pytest.mark.needs("strace"),
 ]
 
 

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.interop,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(straced.require() is not None, reason=str(straced.require())),
+    pytest.mark.needs("strace"),
 ]
 
 #: Enough for a dozen packs of the least size.

@@ -74,7 +74,7 @@ def test_contradictions(source: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "t").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.root
 def test_owners_by_name(tmp_path: Path) -> None:
     """The snapshot's number of a known name is made another one: both programs find the name's own number again."""
     source = tmp_path / "source"
