@@ -269,6 +269,11 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "There is no -r/--repo, no OBHUT_REPOSITORY or RESTIC_REPOSITORY, and no profile with a repository.",
         "Add -r PLACE, or write a profile into obhut.toml.",
     ),
+    "source-unspecified": Entry(
+        "Nothing was named that could be backed up.",
+        "There is no path on the command line, no --files-from list, no --stdin, and no paths in the profile.",
+        "Name files or folders: `obhut backup run PATH…`, or write `paths` into the profile.",
+    ),
     "password-missing": Entry(
         "There is no password for the repository.",
         "No source gave one and there is no terminal to ask at.",

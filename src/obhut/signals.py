@@ -1,8 +1,10 @@
-"""SIGINT and SIGTERM: one handler, one flag.
+"""SIGINT and SIGTERM: one handler, one flag; SIGUSR1 asks for the status.
 
 While a job is watched the signal only sets the flag: the watcher cancels the job and waits for it, so that our lock is
 removed and uploads end cleanly. At any other moment :class:`Interrupted` is raised, which also ends a password prompt.
 A third signal ends the process at once.
+
+SIGUSR1 asks for the status of the operation, as with restic; it never ends anything.
 """
 
 from __future__ import annotations
@@ -36,6 +38,17 @@ class _State:
     caught: int | None = None
     count: int = 0
     shields: int = 0
+    status_wanted: bool = False
+
+
+def _ask(_number: int, _frame: object) -> None:
+    _State.status_wanted = True
+
+
+def status_wanted() -> bool:
+    """Whether somebody asked for the status since the last look."""
+    wanted, _State.status_wanted = _State.status_wanted, False
+    return wanted
 
 
 def _handle(number: int, _frame: object) -> None:
@@ -49,15 +62,18 @@ def _handle(number: int, _frame: object) -> None:
 
 def install() -> None:
     """Handles the signals from now on, except those that the parent process told us to ignore (``nohup``)."""
-    _State.caught, _State.count, _State.shields = None, 0, 0
+    _State.caught, _State.count, _State.shields, _State.status_wanted = None, 0, 0, False
     for number in HANDLED:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
+    signal.signal(signal.SIGUSR1, _ask)
+    # It may reach any thread, and must not end a call there early.
+    signal.siginterrupt(signal.SIGUSR1, False)
 
 
 def ignore() -> None:
     """The command has ended and its exit code stands: a late signal must not replace it while Python shuts down."""
-    for number in HANDLED:
+    for number in (*HANDLED, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
 
 

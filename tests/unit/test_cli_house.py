@@ -75,6 +75,29 @@ def test_usage_errors_exit_with_2(obhut: Obhut) -> None:
         assert "Traceback" not in run.err
 
 
+@pytest.mark.parametrize("words", [[], ["backup"], ["backup", "key"], ["config"]])
+def test_a_group_without_a_command_shows_its_help(obhut: Obhut, words: list[str]) -> None:
+    bare, asked = obhut(*words), obhut(*words, "--help")
+    assert bare.code == 0
+    assert bare.out == asked.out
+    assert "Commands:" in bare.out
+    assert bare.err == ""
+
+
+def test_what_was_probably_meant_is_said(obhut: Obhut) -> None:
+    assert "Did you mean `obhut backup restore`?" in obhut.backup("restor").err
+    assert "Did you mean" not in obhut.backup("xyzzy").err
+    assert "--exclude" in obhut.backup("run", "--exlude", "x").err
+    assert obhut("bakup").code == 2
+
+
+def test_a_backup_of_nothing_named(obhut: Obhut) -> None:
+    run = obhut.backup("run")
+    assert run.code == 1
+    assert "source-unspecified" in run.err
+    assert "obhut backup run PATH" in run.err
+
+
 def test_contradictions_exit_with_1(obhut: Obhut) -> None:
     for arguments in (["run", "--stdin", "/etc"], ["run", "--stdin-from-command"], ["snapshots", "-q", "-v"],
                       ["restore", "latest", "--target", "/", "--delete"],

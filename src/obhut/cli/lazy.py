@@ -29,6 +29,21 @@ class LazyGroup(click.Group):
             raise TypeError(cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; an unknown name is answered with those that are like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            alike = difflib.get_close_matches(args[0], self.list_commands(ctx), cutoff=0.5)
+            if not alike:
+                raise
+            names = " or ".join(f"`{ctx.command_path} {name}`" for name in alike)
+            raise click.UsageError(f"{error.message} Did you mean {names}?", ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  (the signature is given)
         """The list of commands, from the table: nothing is imported."""
         with formatter.section("Commands"):

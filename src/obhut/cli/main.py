@@ -79,6 +79,14 @@ def _usage(error: click.ClickException, *, json: bool) -> int:
     return 2
 
 
+def _help(context: click.Context) -> int:
+    """A group without a command shows its help; as with restic this is no mistake."""
+    from obhut.cli.console import Console
+
+    Console().tell(context.get_help())
+    return 0
+
+
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line; gives the exit code. From the first moment on a signal has its exit code."""
     json = _json_wanted(arguments)
@@ -99,6 +107,8 @@ def _ended(error: BaseException, *, json: bool) -> int:
     """The exit code of a command that ended early, after saying why."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and error.ctx is not None:
+        return _help(error.ctx)
     if isinstance(error, click.ClickException):
         return _usage(error, json=json)
     if isinstance(error, BrokenPipeError):

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from obhut import signals
 from obhut.backup.sizes import format_bytes, format_percent, format_seconds
 from obhut.backup.stamp import Stamp
 from obhut.cli.console import safe
@@ -171,22 +172,31 @@ class Front:
         """The status line, or a JSON status line."""
         if self._meter is None:
             self._meter = Meter()
+        if signals.status_wanted():
+            self._shown = 0.0
+            if not self.json:
+                # Who asks gets the line whatever else is shown, and to keep: the next one does not replace it.
+                self.console.err(self._status(title, counters, current))
         if self.verbosity == 0 or not (self.json or self.console.status_wanted):
             return
         now = time.monotonic()
         if now - self._shown < self._period:
             return
         self._shown = now
-        rate = self._meter.rate(counters["bytes_done"])
         if self.json:
+            rate = self._meter.rate(counters["bytes_done"])
             line = json_status(title, counters, self._meter.elapsed, rate, current)
             if line is not None:
                 self.line(line)
             return
+        self.console.status(self._status(title, counters, current))
+
+    def _status(self, title: str, counters: dict[str, int], current: list[bytes]) -> str:
         from obhut._core import display_name
 
+        meter = self._meter or Meter()
         names = [display_name(name) for name in current[:1]]
-        self.console.status(status_text(title, counters, self._meter.elapsed, rate, names))
+        return status_text(title, counters, meter.elapsed, meter.rate(counters["bytes_done"]), names)
 
     def end_progress(self) -> None:
         """Removes the status line."""

@@ -66,7 +66,7 @@ def _sources(front: Front, values: dict[str, Any]) -> tuple[bytes, ...]:
     if not names and not (lists.files_from or lists.files_from_verbatim or lists.files_from_raw):
         names = [os.path.expanduser(os.fsencode(name)) for name in front.of_profile("paths") or []]  # noqa: PTH111  (bytes)
     if not names:
-        raise ObhutError("nothing-saved", detail="no source was named")
+        raise ObhutError("source-unspecified")
     return tuple(names)
 
 

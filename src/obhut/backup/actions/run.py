@@ -139,7 +139,7 @@ def _tell_notices(result: dict[str, Any], reporter: Reporter) -> None:
 
 def _existing(names: tuple[bytes, ...], reporter: Any) -> list[bytes]:
     if not names:
-        raise ObhutError("nothing-saved", detail="no source was named")
+        raise ObhutError("source-unspecified")
     targets, missing = divide_existing(names)
     for name, reason in missing:
         reporter.item_error(name, "archival", ObhutError("source-missing", shown(name), reason))
