@@ -5,13 +5,13 @@ Names are bytes throughout. Pure but for reading the named files.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from obhut.backup import wildcards
 from obhut.errors import ObhutError
 from obhut.passwords import decode_text
 
@@ -96,7 +96,10 @@ class SourceLists:
             for line in decode_text(_read(name)).splitlines():
                 pattern = line.strip()
                 if pattern and not pattern.startswith(b"#"):
-                    matches = sorted(glob.glob(pattern, include_hidden=True))  # noqa: PTH207  (names of any bytes)
+                    try:
+                        matches = wildcards.expand(pattern)
+                    except wildcards.BadPatternError as error:
+                        raise ObhutError("source-list", shown(pattern), f"{error}") from None
                     found += matches
                     unmatched += [] if matches else [pattern]
         for name in self.files_from_verbatim:
