@@ -12,7 +12,7 @@ import pytest
 
 from obhut.catalogue import CATALOGUE
 from obhut.cli.reference import all_commands
-from program import PASSWORD, PROGRAM, Obhut
+from program import PASSWORD, PROGRAM, Obhut, make_tree
 
 
 @pytest.fixture
@@ -89,6 +89,22 @@ def test_what_was_probably_meant_is_said(obhut: Obhut) -> None:
     assert "Did you mean" not in obhut.backup("xyzzy").err
     assert "--exclude" in obhut.backup("run", "--exlude", "x").err
     assert obhut("bakup").code == 2
+
+
+def test_levels_of_verbosity_as_restic_takes_them(obhut: Obhut) -> None:
+    source = make_tree(obhut.base / "source")
+    assert obhut.backup("init").code == 0
+
+    def lines(*options: str) -> int:
+        done = obhut.backup("run", "--no-cache", *options, str(source))
+        assert done.code == 0, done.err
+        return len(done.out.splitlines())
+
+    plain, one, two = lines(), lines("-v"), lines("-vv")
+    assert plain < one < two
+    assert [lines(f"--verbose={level}") for level in ("0", "1", "2", "3")] == [plain, one, two, two]
+    assert obhut.backup("run", "--verbose=much", str(source)).code == 2
+    assert obhut.backup("run", "--stdin-from-command", "--", "echo", "--verbose=much").code == 0
 
 
 def test_a_backup_of_nothing_named(obhut: Obhut) -> None:

@@ -40,6 +40,21 @@ def _json_wanted(arguments: Sequence[str]) -> bool:
     return "--json" in options
 
 
+def _levels(arguments: Sequence[str]) -> list[str]:
+    """``--verbose=2`` becomes ``-vv``: restic takes both, click's counting options take no value."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    found: list[str] = []
+    for word in arguments[:end]:
+        level = word.removeprefix("--verbose=")
+        if level == word:
+            found.append(word)
+        elif not (level.isascii() and level.isdigit()):
+            raise click.BadParameter(f"{level!r} is not a number.", param_hint="'--verbose'")
+        elif int(level):
+            found.append("-" + "v" * min(int(level), 2))
+    return [*found, *arguments[end:]]
+
+
 def _fail(error: ObhutError, *, json: bool) -> int:
     """Says what happened, why, and what to do next; gives the exit code."""
     from obhut.cli.console import Console, safe
@@ -95,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
         from obhut.cli.console import secure_descriptors
 
         secure_descriptors()
-        result = root.main(list(arguments), prog_name="obhut", standalone_mode=False)
+        result = root.main(_levels(arguments), prog_name="obhut", standalone_mode=False)
         signals.ignore()
     except BaseException as error:  # noqa: BLE001  (the last place: nothing gets past it)
         signals.ignore()

@@ -109,7 +109,7 @@ _REPOSITORY = (
     click.option("--limit-download", type=click.IntRange(0), metavar="KIB", help="KiB per second from the storage."),
 )
 _OUTPUT = (
-    click.option("-v", "--verbose", count=True, help="Say more; -vv: a line a file."),
+    click.option("-v", "--verbose", count=True, help="Say more; -vv or --verbose=2: a line a file."),
     click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
     click.option("--json", is_flag=True, help="Print JSON, in restic's shape."),
     click.option("--log-file", metavar="FILE", help="Append what happens to FILE (without secrets)."),
