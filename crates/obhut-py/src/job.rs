@@ -10,7 +10,8 @@ use obhut_core::store::Store;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::error::{convert, to_python};
+use crate::apart::Apart;
+use crate::error::convert;
 
 /// What an operation gives: JSON for Python, and perhaps something that stays in Rust (a lock, a plan).
 pub struct Outcome {
@@ -40,7 +41,7 @@ pub struct Job {
     control: Arc<Control>,
     /// A cancel also ends pauses between tries and bandwidth limits.
     store: Option<Arc<dyn Store>>,
-    state: Mutex<State>,
+    state: Apart<Mutex<State>>,
 }
 
 impl Job {
@@ -58,18 +59,19 @@ impl Job {
         Ok(Self {
             control,
             store,
-            state: Mutex::new(State::Running(job)),
+            state: Apart::new(Mutex::new(State::Running(job))),
         })
     }
 
     /// Takes what the operation kept in Rust.
-    pub fn take_kept(&self) -> Option<Box<dyn Any + Send>> {
-        match &mut *self.lock() {
+    pub fn take_kept(&self, py: Python<'_>) -> Option<Box<dyn Any + Send>> {
+        py.detach(|| match &mut *self.lock() {
             State::Ended(Ok(outcome)) => outcome.kept.take(),
             _ => None,
-        }
+        })
     }
 
+    /// Only with the interpreter free: whoever waits for the end holds it, and the end may need the interpreter.
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,12 +181,13 @@ impl Job {
     }
 
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        match &*self.lock() {
-            State::Ended(Ok(outcome)) => Ok(PyBytes::new(py, &outcome.json)),
-            State::Ended(Err(error)) => Err(to_python(error)),
-            State::Running(_) | State::Moving => Err(to_python(&Error::internal(
-                "the job has not ended: wait for it first",
-            ))),
-        }
+        let result = py.detach(|| match &*self.lock() {
+            State::Ended(Ok(outcome)) => Ok(outcome.json.clone()),
+            State::Ended(Err(error)) => Err(error.clone()),
+            State::Running(_) | State::Moving => {
+                Err(Error::internal("the job has not ended: wait for it first"))
+            }
+        });
+        Ok(PyBytes::new(py, &convert(result)?))
     }
 }

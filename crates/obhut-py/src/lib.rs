@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod apart;
 mod error;
 mod job;
 mod operations;

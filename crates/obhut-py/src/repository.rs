@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use zeroize::Zeroizing;
 
+use crate::apart::Apart;
 use crate::error::{convert, invalid, to_python};
 use crate::job::{Job, Outcome, supervised};
 use crate::operations::Plans;
@@ -25,7 +26,7 @@ use crate::store::Store;
 /// An opened repository; holds the master key, which never leaves the core.
 #[pyclass(frozen, module = "obhut._core")]
 pub struct Repository {
-    pub(crate) inner: Arc<CoreRepository>,
+    pub(crate) inner: Apart<Arc<CoreRepository>>,
     pub(crate) threads: usize,
     /// The folder of a local store.
     pub(crate) folder: Option<Vec<u8>>,
@@ -35,21 +36,20 @@ pub struct Repository {
 /// A held lock; refreshed by the core; released by `release` or when the object dies.
 #[pyclass(frozen, module = "obhut._core")]
 pub struct Lock {
-    held: Mutex<Option<lock::Lock>>,
+    held: Apart<Mutex<Option<lock::Lock>>>,
 }
 
 #[pymethods]
 impl Lock {
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let held = self
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        match held {
-            Some(held) => convert(py.detach(|| held.release())),
-            None => Ok(()),
-        }
+        convert(py.detach(|| {
+            let held = self
+                .held
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            held.map_or(Ok(()), lock::Lock::release)
+        }))
     }
 }
 
@@ -137,7 +137,7 @@ impl Repository {
             CoreRepository::init(ports, &password, version, polynomial, params, &options)
         })?;
         Ok(Self {
-            inner: Arc::new(opened),
+            inner: Apart::new(Arc::new(opened)),
             threads: thread_count(0),
             folder: store.folder.clone(),
             plans: Arc::default(),
@@ -178,7 +178,7 @@ impl Repository {
             CoreRepository::open(ports, &password, &options)
         })?;
         Ok(Self {
-            inner: Arc::new(opened),
+            inner: Apart::new(Arc::new(opened)),
             threads: thread_count(threads),
             folder: store.folder.clone(),
             plans: Arc::default(),
@@ -241,13 +241,13 @@ impl Repository {
     }
 
     #[allow(clippy::unused_self)]
-    fn take_lock(&self, job: &Job) -> PyResult<Lock> {
+    fn take_lock(&self, py: Python<'_>, job: &Job) -> PyResult<Lock> {
         let kept = job
-            .take_kept()
+            .take_kept(py)
             .and_then(|kept| kept.downcast::<lock::Lock>().ok());
         let held = kept.ok_or_else(|| to_python(&Error::internal("the job holds no lock")))?;
         Ok(Lock {
-            held: Mutex::new(Some(*held)),
+            held: Apart::new(Mutex::new(Some(*held))),
         })
     }
 
