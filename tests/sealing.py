@@ -55,7 +55,7 @@ class Key:
         return Cipher(algorithms.AES(self.encrypt), modes.CTR(iv)).encryptor().update(data)
 
 
-def _user_key(password: str, fields: dict[str, Any]) -> Key:
+def user_key(password: str, fields: dict[str, Any]) -> Key:
     n, r, p = fields["N"], fields["r"], fields["p"]
     salt = base64.b64decode(fields["salt"])
     raw = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=1 << 28, dklen=64)
@@ -65,7 +65,7 @@ def _user_key(password: str, fields: dict[str, Any]) -> Key:
 def master_key(key_file: Path, password: str) -> Key:
     """The master key of a repository."""
     fields = json.loads(key_file.read_bytes())
-    master = json.loads(_user_key(password, fields).open(base64.b64decode(fields["data"])))
+    master = json.loads(user_key(password, fields).open(base64.b64decode(fields["data"])))
     parts = (master["encrypt"], master["mac"]["k"], master["mac"]["r"])
     return Key(*map(base64.b64decode, parts))
 
@@ -76,7 +76,7 @@ def key_file(master: Key, password: str) -> bytes:
     plain = json.dumps({"mac": mac, "encrypt": base64.b64encode(master.encrypt).decode()}).encode()
     fields: dict[str, Any] = {"created": "2026-01-01T00:00:00Z", "username": "", "hostname": "", "kdf": "scrypt"}
     fields |= {"N": 2, "r": 1, "p": 1, "salt": base64.b64encode(os.urandom(64)).decode()}
-    fields["data"] = base64.b64encode(_user_key(password, fields).seal(plain)).decode()
+    fields["data"] = base64.b64encode(user_key(password, fields).seal(plain)).decode()
     return json.dumps(fields, separators=(",", ":")).encode()
 
 

@@ -52,6 +52,10 @@ pub(crate) struct KeyParts {
 impl Key {
     /// A fresh random key.
     pub fn random(random: &dyn Random) -> Result<Self> {
+        wiped(|| Self::drawn(random))
+    }
+
+    fn drawn(random: &dyn Random) -> Result<Self> {
         let mut parts = KeyParts::default();
         random.fill(&mut parts.encrypt)?;
         random.fill(&mut parts.mac_k)?;
@@ -173,6 +177,32 @@ impl Key {
         pad.zeroize();
         Poly1305::new((&*one_time).into())
     }
+}
+
+/// Stack that [`wiped`] clears: several times of what deriving and parsing keys needs.
+const STACK: usize = 64 << 10;
+
+/// Runs `work`, which handles secrets, and then clears the stack that it used: arguments, moved values and what the
+/// crates of the algorithms keep in variables are copies that no `Drop` knows. What is returned must hold its secrets
+/// on the heap.
+pub(crate) fn wiped<T>(work: impl FnOnce() -> T) -> T {
+    let result = apart(work);
+    clear_stack();
+    result
+}
+
+/// In a frame of its own, where [`clear_stack`] will be.
+#[inline(never)]
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "it is there to cover the stack")]
+fn clear_stack() {
+    let mut room = [0_u8; STACK];
+    room.zeroize();
+    std::hint::black_box(&mut room);
 }
 
 /// Feeds whole MAC blocks.

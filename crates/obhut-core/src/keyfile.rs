@@ -12,7 +12,7 @@ use crossbeam_channel::RecvTimeoutError;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::crypto::{Key, KeyParts, OVERHEAD};
+use crate::crypto::{Key, KeyParts, OVERHEAD, wiped};
 use crate::error::{Code, Error, Result};
 use crate::gojson;
 use crate::gotime::GoTime;
@@ -207,6 +207,10 @@ impl KeyFile {
 
     /// The master key, or `None` if the password does not fit.
     pub fn open(&self, password: &[u8], control: &Control) -> Result<Option<Key>> {
+        wiped(|| self.unwrap(password, control))
+    }
+
+    fn unwrap(&self, password: &[u8], control: &Control) -> Result<Option<Key>> {
         let Some(user_key) = derive(password, &self.salt, self.params, control)? else {
             return Ok(None);
         };
@@ -233,10 +237,14 @@ impl KeyFile {
         params.check("new key")?;
         let mut salt = [0; SALT];
         random.fill(&mut salt)?;
-        let user_key = derive(password, &salt, params, control)?;
-        let user_key = user_key.ok_or_else(|| Error::internal("scrypt gave an all-zero key"))?;
-        let mut data = Vec::new();
-        user_key.seal(random, &master_json(master), &mut data)?;
+        let data = wiped(|| -> Result<_> {
+            let user_key = derive(password, &salt, params, control)?;
+            let user_key =
+                user_key.ok_or_else(|| Error::internal("scrypt gave an all-zero key"))?;
+            let mut data = Vec::new();
+            user_key.seal(random, &master_json(master), &mut data)?;
+            Ok(data)
+        })?;
 
         let mut json = b"{\"created\":\"".to_vec();
         GoTime {
@@ -272,7 +280,7 @@ fn derive(
 ) -> Result<Option<Key>> {
     let (out, stretched) = crossbeam_channel::bounded(1);
     let (password, salt) = (Zeroizing::new(password.to_vec()), *salt);
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("scrypt".to_owned())
         .spawn(move || out.send(guarded(|| stretch(&password, &salt, params))))
         .map_err(|e| Error::io("thread", &e))?;
@@ -286,6 +294,8 @@ fn derive(
             }
         }
     };
+    // What it still does is wipe the password.
+    let _ = thread.join();
     let mut parts = KeyParts::default();
     parts.encrypt.copy_from_slice(&derived[..32]);
     parts.mac_k.copy_from_slice(&derived[32..48]);
@@ -293,22 +303,22 @@ fn derive(
     Ok(Key::from_parts(parts))
 }
 
-/// scrypt.
+/// scrypt. What it gives lies on the heap: it goes from thread to thread, and each move of an array leaves a copy.
 fn stretch(
     password: &[u8],
     salt: &[u8; SALT],
     params: ScryptParams,
-) -> Result<Zeroizing<[u8; 64]>> {
+) -> Result<Box<Zeroizing<[u8; 64]>>> {
     let log_n = params.n.trailing_zeros() as u8;
     let invalid = || Error::internal("scrypt refuses checked parameters");
     let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| invalid())?;
-    let mut derived = Zeroizing::new([0; 64]);
+    let mut derived = Box::new(Zeroizing::new([0; 64]));
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(params.lanes())
         .thread_name(|n| format!("scrypt-{n}"))
         .build()
         .map_err(|e| Error::new(Code::Io, "thread", e.to_string()))?;
-    pool.install(|| scrypt::scrypt(password, salt, &scrypt_params, &mut *derived))
+    pool.install(|| wiped(|| scrypt::scrypt(password, salt, &scrypt_params, &mut **derived)))
         .map_err(|_| invalid())?;
     Ok(derived)
 }
