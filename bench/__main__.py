@@ -75,6 +75,7 @@ def measure(given: argparse.Namespace, results: Results) -> None:
     for place in given.place:
         work = {"tmpfs": given.tmpfs, "disk": given.disk}[place]
         cold = place == "disk" and machine.drop_caches()
+        work.mkdir(parents=True, exist_ok=True)
         results.places[place] = {"type": machine.file_system(work), "cold": cold}
         if place == "disk" and not cold:
             say("caches cannot be dropped (that needs the superuser): all tools find them as they are")

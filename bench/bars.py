@@ -77,10 +77,10 @@ def of_tree(results: Results, name: str, place: str) -> Iterator[Bar]:
 
 
 def of_size(results: Results, name: str, place: str) -> Iterator[Bar]:
-    """No larger than restic's repository, to a tenth of a percent: where chunks are cut is drawn anew each time."""
+    """No larger than restic's repository; where chunks are cut is drawn anew for each repository."""
     sizes = [results.value("repository", set=name, place=place, tool=tool) for tool in ("obhut", "restic")]
     if sizes[0] is not None and sizes[1] is not None:
-        yield Bar(f"{name} on {place}: repository", 1.0, round(sizes[0] / sizes[1], 3), "of restic's")
+        yield Bar(f"{name} on {place}: repository", 1.0, sizes[0] / sizes[1], "of restic's")
 
 
 def of_memory(results: Results, name: str, place: str) -> Iterator[Bar]:

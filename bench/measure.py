@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from bench import sets
-from bench.machine import drop_caches, timed, together
+from bench.machine import apart, drop_caches, timed, together
 from bench.results import Run
 from bench.sets import PHASES, Set
 from bench.tools import Bench, Line
@@ -96,8 +96,11 @@ class Measurement:
 
     def make(self) -> dict[str, object]:
         say(f"{self.set.name} on {self.plan.place}: making it")
-        made_of = self.set.make(self.source, self.plan.folders, small=self.plan.small)
+        made_of = apart(self._make)
         return {"made_of": made_of, **sets.facts(self.source, self.plan.profile)}
+
+    def _make(self) -> list[str]:
+        return self.set.make(self.source, self.plan.folders, small=self.plan.small)
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +124,7 @@ class Measurement:
         first_group = names[0] == self.plan.tools[0] or self.set.in_turn
         for phase in phases:
             if phase == "changed":
-                sets.change(self.source, number)
+                apart(sets.change, self.source, number)
             for name in names:
                 yield from self._phase(self.benches[name], phase, number)
             for floor in FLOORS.get(phase, ()) if first_group else ():
@@ -158,7 +161,7 @@ class Measurement:
             took = timed([["cp", "-a", f"{self.source}/.", str(target)]])
             seconds, cpu = took.seconds, took.cpu
         else:
-            lines = two_copies(self.source, target)
+            lines = apart(two_copies, self.source, target)
             self.plan.cold()
             took = together(lines)
             seconds, cpu = took.seconds, took.cpu

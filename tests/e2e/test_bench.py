@@ -144,3 +144,15 @@ def test_two_copies_share_the_entries_out(tmp_path: Path) -> None:
     one, other = halves(tmp_path)
     assert sorted(one + other) == sorted(tmp_path.glob("*/*"))
     assert len(one) == len(other) == 2
+
+
+def hold(mebibytes: int) -> int:
+    return len(b"x" * (mebibytes << 20))
+
+
+def test_what_is_made_does_not_count_as_the_peak_of_what_is_measured(tmp_path: Path) -> None:
+    line = [[sys.executable, "-c", "pass"]]
+    before = machine.timed(line).peak_mib
+    assert machine.apart(hold, 512) == 512 << 20
+    assert machine.timed(line).peak_mib < before + 64
+    assert machine.timed([[sys.executable, "-c", "bytearray(b'x') * (600 << 20)"]]).peak_mib > 600
