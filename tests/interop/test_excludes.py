@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.interop, pytest.mark.timeout(300)]
 
 SEED: Final = os.environ.get("OBHUT_SEED", "1")
 #: Sets of options, each given to both programs.
-SETS: Final = 40
+SETS: Final = 25
 NAMES: Final = (
     "a",
     "b",

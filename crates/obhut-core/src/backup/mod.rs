@@ -114,7 +114,8 @@ fn run_on(engine: &Engine<'_>, threads: usize, plan: &Target, current: &[u8]) ->
         engine.run(threads, |tools| engine.plant(plan, current, tools))?;
         // Who asked for the line of the estimate gets it, from the shortest backup too.
         if let Some(scan) = thread.filter(|_| engine.report.tells_scans()) {
-            let _ = scan.join();
+            scan.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
         drop(ended);
         // For information, like the estimate's.
