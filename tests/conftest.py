@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 def pytest_configure() -> None:
-    """A facility that nobody knows is a slip."""
+    """Ctrl-C works in what tests start. A facility that nobody knows is a slip."""
+    # Whoever is started in the background by a shell ignores SIGINT, and so do its children.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     unknown = facilities.excused() - facilities.NAMES
     if unknown:
         known = ", ".join(sorted(facilities.NAMES))
