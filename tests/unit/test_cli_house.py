@@ -103,8 +103,23 @@ def test_levels_of_verbosity_as_restic_takes_them(obhut: Obhut) -> None:
     plain, one, two = lines(), lines("-v"), lines("-vv")
     assert plain < one < two
     assert [lines(f"--verbose={level}") for level in ("0", "1", "2", "3")] == [plain, one, two, two]
+    assert lines("-v=1") == one
+    assert len(obhut("backup", "-v", "run", "--no-cache", "-v", str(source)).out.splitlines()) == two
     assert obhut.backup("run", "--verbose=much", str(source)).code == 2
     assert obhut.backup("run", "--stdin-from-command", "--", "echo", "--verbose=much").code == 0
+
+
+def test_numbers_that_mean_no_bound(obhut: Obhut) -> None:
+    source = make_tree(obhut.base / "source")
+    assert obhut.backup("init").code == 0
+    for _ in range(2):
+        assert obhut.backup("run", "--read-concurrency", "0", str(source)).code == 0
+
+    def shown(*options: str) -> int:
+        [listed] = obhut.backup("snapshots", "--json", *options).json()
+        return len(listed)
+
+    assert [shown("--latest", number) for number in ("1", "0", "-1", "7")] == [1, 2, 2, 2]
 
 
 def test_a_backup_of_nothing_named(obhut: Obhut) -> None:

@@ -41,11 +41,11 @@ def _json_wanted(arguments: Sequence[str]) -> bool:
 
 
 def _levels(arguments: Sequence[str]) -> list[str]:
-    """``--verbose=2`` becomes ``-vv``: restic takes both, click's counting options take no value."""
+    """``--verbose=2`` and ``-v=2`` become ``-vv``: restic takes them all, click's counting options take no value."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     found: list[str] = []
     for word in arguments[:end]:
-        level = word.removeprefix("--verbose=")
+        level = word.removeprefix("--verbose=").removeprefix("-v=")
         if level == word:
             found.append(word)
         elif not (level.isascii() and level.isdigit()):

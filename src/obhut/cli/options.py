@@ -140,10 +140,14 @@ def common(function: F) -> Callable[..., Any]:
 
         # What stands before the command counts unless the command says otherwise.
         outer = click.get_current_context().parent
+        verbose = values["verbose"]
         while outer is not None:
             for name in COMMON:
                 values[name] = values[name] or outer.params.get(name, values[name])
+            # These are counted in both places.
+            verbose += outer.params.get("verbose", 0)
             outer = outer.parent
+        values["verbose"] = verbose
         chosen = Common(**{name: values.pop(name) for name in COMMON})
         return function(Front(chosen), **values)
 

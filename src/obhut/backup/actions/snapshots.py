@@ -78,6 +78,6 @@ def listed(
     chosen = select.find_all(load_snapshots(repository, counting, strict=False), ids, wanted)
     groups = group(chosen, by) or ({} if by else {GroupKey(): []})
     for key, members in groups.items():
-        kept = newest(members, limit, grouped=bool(by)) if limit else members
+        kept = newest(members, limit, grouped=bool(by)) if limit and limit > 0 else members
         groups[key] = sorted(kept, key=lambda snapshot: snapshot.time.ns)
     return Listing(by, groups, counting.count)

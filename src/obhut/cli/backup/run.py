@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--skip-if-unchanged", is_flag=True, help="Write no snapshot if nothing changed.")
 @click.option("-n", "--dry-run", is_flag=True, help="Change nothing, say what would be done.")
 @click.option("--no-scan", is_flag=True, help="Make no estimate of the whole for the progress line.")
-@click.option("--read-concurrency", type=click.IntRange(1, 1024), metavar="N", help="As --threads.")
+@click.option("--read-concurrency", type=click.IntRange(0, 1024), metavar="N", help="As --threads.")
 def run(front: Front, **values: Any) -> int:
     """Back up files and folders into a new snapshot.
 
