@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 @common
 @snapshot_filter
 @click.option("-c", "--compact", is_flag=True, help="A shorter table.")
-@click.option(
-    "--latest", type=int, metavar="N", help="Only the newest N for each host and paths (or group; 0: all)."
-)
+@click.option("--latest", type=int, metavar="N", help="Only the newest N for each host and paths (or group; 0: all).")
 @click.option("-g", "--group-by", type=GROUP, default="", help="A table for each group: host, paths, tags.")
 def snapshots(
     front: Front,
