@@ -92,7 +92,9 @@ class Bench:
         more = ["-r", str(self.repo)]
         if self.name == "rustic":
             more += ["--no-progress", "--log-level", "error"]
-        run = {"obhut": ["run", "-v"]}.get(self.name, ["backup"])
+        # Nobody watches, so nobody makes an estimate of the whole: rustic and kopia make none without progress.
+        estimate = {"rustic": []}.get(self.name, ["--no-scan"])
+        run = [*({"obhut": ["run", "-v"]}.get(self.name, ["backup"])), *estimate]
         target = [str(self.target)] if self.name == "rustic" else ["--target", str(self.target)]
         forget = [*base, "forget", *more, "--group-by", "", "--keep-last", "1"]
         prune = [[*forget, "--prune"]]

@@ -31,7 +31,7 @@ const INDEX_AGE: Duration = Duration::from_secs(10 * 60);
 const SHARDS: usize = 16;
 
 /// What a writer has written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriterStats {
     /// New data blobs.
     pub data_blobs: u64,
@@ -44,7 +44,7 @@ pub struct WriterStats {
     /// Packs written.
     pub packs: u64,
     /// Index files written.
-    pub indexes: u64,
+    pub indexes: Vec<Id>,
 }
 
 /// Accepts blobs from many threads. Nothing counts until [`BlobWriter::finish`] returned `Ok`; after the
@@ -186,11 +186,12 @@ impl BlobWriter {
         self.join();
         self.uploader.check()?;
         self.control.check()?;
-        let mut stats = *lock(&self.stats);
+        let mut stats = lock(&self.stats).clone();
         if !self.dry_run {
             self.uploader.save_index(true)?;
-            let uploaded = lock(&self.uploader.state);
-            (stats.packs, stats.indexes) = (uploaded.packs, uploaded.indexes);
+            let mut uploaded = lock(&self.uploader.state);
+            stats.packs = uploaded.packs;
+            stats.indexes = std::mem::take(&mut uploaded.indexes);
             stats.packed_bytes += uploaded.overhead;
         }
         Ok(stats)
@@ -265,7 +266,7 @@ struct Uploaded {
     pending_blobs: usize,
     oldest: Option<Duration>,
     packs: u64,
-    indexes: u64,
+    indexes: Vec<Id>,
     overhead: u64,
 }
 
@@ -338,9 +339,10 @@ impl Uploader {
             state.oldest = None;
             std::mem::take(&mut state.pending)
         };
-        self.repo
+        let index = self
+            .repo
             .save_unpacked(FileKind::Index, &file::encode(&packs))?;
-        lock(&self.state).indexes += 1;
+        lock(&self.state).indexes.push(index);
         Ok(())
     }
 }

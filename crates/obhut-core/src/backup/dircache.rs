@@ -6,16 +6,19 @@
 //! - repository, targets, excludes, flags and zone are the same (the key, which names the file);
 //! - names and facts (size, times, inode, device, mode, owner, links) of all entries are the same, and so are
 //!   the names of their users and groups;
-//! - its tree and every data blob of its files are in the index of this run.
+//! - its tree and every data blob of its files are in the index of this run. That needs no look if all index files
+//!   that the run knew or wrote which committed the cache are in this run's index: a file's entries never change.
 //!
 //! Never cached: a directory with an entry that was younger than two seconds when it was looked at (its
 //! next change might leave the same times), and one during whose backup any item failed (the failure has
 //! to be told again). With access times there is no cache. A file that is damaged in any way is no cache.
 
+mod file;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use sha2::{Digest, Sha256};
@@ -31,10 +34,6 @@ use crate::repo::Repository;
 use crate::tree::{Node, TreeBuilder};
 use crate::world::Timestamp;
 
-/// First bytes of a file: name and version.
-const MAGIC: &[u8; 8] = b"obdirs\0\x02";
-/// A larger file is not read.
-const LIMIT: u64 = 4 << 30;
 /// Entries younger than this are not trusted.
 const YOUNG: i64 = 2;
 
@@ -51,7 +50,7 @@ pub struct Known {
     pub content: Vec<Id>,
 }
 
-type Table = HashMap<Vec<u8>, Known>;
+type Table = HashMap<Vec<u8>, Arc<Known>>;
 
 /// The cache during one backup.
 pub struct DirCache {
@@ -60,6 +59,7 @@ pub struct DirCache {
     key: Id,
     /// What the compared snapshot taught; empty if that is not to be trusted.
     old: Table,
+    whole: bool,
     new: Mutex<Table>,
 }
 
@@ -69,6 +69,7 @@ struct Waiting {
     base: PathBuf,
     file: PathBuf,
     key: Id,
+    indexes: Vec<Id>,
     table: Table,
 }
 
@@ -84,6 +85,7 @@ impl DirCache {
         options: &BackupOptions,
         targets: &[Vec<u8>],
         facts: &Facts,
+        index: &Index,
     ) -> Option<Self> {
         let base = options.cache_dir.as_ref()?;
         if options.with_atime || options.dry_run {
@@ -94,40 +96,47 @@ impl DirCache {
         let trusted = options
             .parent_snapshot
             .filter(|parent| options.valid_snapshots.contains(parent));
-        let old = match (trusted, options.parent_tree) {
-            (Some(parent), Some(_)) => match load(&file, &key, &parent) {
-                Some(table) => {
-                    touch(&file);
-                    table
-                }
-                None => Table::new(),
-            },
-            _ => Table::new(),
+        let loaded = match (trusted, options.parent_tree) {
+            (Some(parent), Some(_)) => file::load(&file, &key, &parent),
+            _ => None,
         };
+        if loaded.is_some() {
+            touch(&file);
+        }
+        let (old, indexes) = loaded.unwrap_or_default();
+        let known = |id| index.files().binary_search(id).is_ok();
+        let whole = indexes.iter().all(known);
         Some(Self {
             base: base.clone(),
             file,
             key,
             old,
+            whole,
             new: Mutex::default(),
         })
     }
 
     /// What the compared snapshot has at `path`.
-    pub fn known(&self, path: &[u8]) -> Option<&Known> {
+    pub fn known(&self, path: &[u8]) -> Option<&Arc<Known>> {
         self.old.get(path)
     }
 
+    /// Whether every blob of every directory that is known is in the index of this run.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// Notes a directory of this backup.
-    pub fn learn(&self, path: Vec<u8>, known: Known) {
+    pub fn learn(&self, path: Vec<u8>, known: Arc<Known>) {
         self.new
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(path, known);
     }
 
-    /// Keeps what was learnt until the snapshot is saved; gives the token for [`commit`].
-    pub fn park(self, tree: &Id) -> String {
+    /// Keeps what was learnt until the snapshot is saved; gives the token for [`commit`]. `indexes`: the index files
+    /// that this run knew and wrote.
+    pub fn park(self, tree: &Id, indexes: Vec<Id>) -> String {
         let table = self
             .new
             .into_inner()
@@ -143,6 +152,7 @@ impl DirCache {
             base: self.base,
             file: self.file,
             key: self.key,
+            indexes,
             table,
         });
         token
@@ -160,7 +170,7 @@ pub fn commit(token: &str, snapshot: &Id) -> Result<PathBuf> {
         let detail = "no backup of this process waits under this token";
         return Err(Error::new(Code::InvalidArgument, "cache token", detail));
     };
-    let bytes = encode(&waiting.key, snapshot, &waiting.table);
+    let bytes = file::encode(&waiting.key, snapshot, &waiting.indexes, &waiting.table);
     let folder = waiting.file.parent().unwrap_or(Path::new("/"));
     // A relative path ends in an empty one: the current directory.
     let mut missing: Vec<&Path> = folder
@@ -200,34 +210,54 @@ impl Known {
 }
 
 /// The digest of entries in order, `None` if one of them is too young at `now`. `names`: of their owners.
-pub fn digest(entries: &[(Vec<u8>, Stat)], names: &Names, now: Timestamp) -> Option<Id> {
+pub fn digest<'a>(
+    entries: impl Iterator<Item = (&'a [u8], &'a Stat)>,
+    names: &Names,
+    now: Timestamp,
+) -> Option<Id> {
     let young = |time: Timestamp| time.secs + YOUNG >= now.secs;
     let mut hash = Sha256::new();
+    let mut owner = None;
+    let mut record = Vec::new();
     for (name, stat) in entries {
         if young(stat.mtime) || young(stat.ctime) {
             return None;
         }
-        let (user, group) = (names.user(stat.uid), names.group(stat.gid));
-        for text in [name.as_slice(), user.as_bytes(), group.as_bytes()] {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
+        record.clear();
+        // No name has a zero in it.
+        record.extend_from_slice(name);
+        record.push(0);
+        // Of most directories one owner has everything: names are asked for when it changes.
+        let changed = owner != Some((stat.uid, stat.gid));
+        record.push(u8::from(changed));
+        if changed {
+            owner = Some((stat.uid, stat.gid));
+            for text in [names.user(stat.uid), names.group(stat.gid)] {
+                record.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                record.extend_from_slice(text.as_bytes());
+            }
         }
         for number in [
-            u64::from(stat.mode),
+            stat.mode,
+            stat.mtime.nanos,
+            stat.ctime.nanos,
+            stat.uid,
+            stat.gid,
+        ] {
+            record.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in [
             stat.size,
             stat.mtime.secs as u64,
-            u64::from(stat.mtime.nanos),
             stat.ctime.secs as u64,
-            u64::from(stat.ctime.nanos),
-            u64::from(stat.uid),
-            u64::from(stat.gid),
             stat.inode,
             stat.device,
             stat.links,
             stat.special,
         ] {
-            hash.update(number.to_le_bytes());
+            record.extend_from_slice(&number.to_le_bytes());
         }
+        hash.update(&record);
     }
     Some(Id(hash.finalize().into()))
 }
@@ -254,110 +284,4 @@ fn key(repo: &Repository, options: &BackupOptions, targets: &[Vec<u8>], facts: &
         facts.zone.fingerprint(),
     );
     Id::of(text.as_bytes())
-}
-
-fn encode(key: &Id, snapshot: &Id, table: &Table) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&key.0);
-    bytes.extend_from_slice(&snapshot.0);
-    for (path, known) in table {
-        bytes.extend_from_slice(&(path.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(path);
-        bytes.extend_from_slice(&(known.content.len() as u32).to_le_bytes());
-        for id in [&known.digest, &known.node, &known.tree]
-            .into_iter()
-            .chain(&known.content)
-        {
-            bytes.extend_from_slice(&id.0);
-        }
-    }
-    let check = Id::of(&bytes);
-    bytes.extend_from_slice(&check.0);
-    bytes
-}
-
-/// Reads a file that was committed for `snapshot` under `key`; anything else is `None`.
-fn load(file: &Path, key: &Id, snapshot: &Id) -> Option<Table> {
-    if std::fs::metadata(file).ok()?.len() > LIMIT {
-        return None;
-    }
-    decode(&std::fs::read(file).ok()?, key, snapshot)
-}
-
-fn decode(bytes: &[u8], key: &Id, snapshot: &Id) -> Option<Table> {
-    let (body, check) = bytes.split_last_chunk::<32>()?;
-    if Id::of(body).0 != *check {
-        return None;
-    }
-    let mut rest = body.strip_prefix(MAGIC)?;
-    if take_id(&mut rest)? != *key || take_id(&mut rest)? != *snapshot {
-        return None;
-    }
-    let mut table = Table::new();
-    while !rest.is_empty() {
-        let length = take_length(&mut rest)?;
-        let (path, tail) = rest.split_at_checked(length)?;
-        rest = tail;
-        let count = take_length(&mut rest)?;
-        let (digest, node, tree) = (
-            take_id(&mut rest)?,
-            take_id(&mut rest)?,
-            take_id(&mut rest)?,
-        );
-        let (ids, tail) = rest.split_at_checked(count.checked_mul(32)?)?;
-        rest = tail;
-        let content = ids
-            .chunks_exact(32)
-            .filter_map(|id| id.try_into().ok().map(Id))
-            .collect();
-        table.insert(
-            path.to_vec(),
-            Known {
-                digest,
-                node,
-                tree,
-                content,
-            },
-        );
-    }
-    Some(table)
-}
-
-fn take_id(rest: &mut &[u8]) -> Option<Id> {
-    let (id, tail) = rest.split_first_chunk::<32>()?;
-    *rest = tail;
-    Some(Id(*id))
-}
-
-fn take_length(rest: &mut &[u8]) -> Option<usize> {
-    let (length, tail) = rest.split_first_chunk::<4>()?;
-    *rest = tail;
-    Some(u32::from_le_bytes(*length) as usize)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_damaged_or_foreign_file_is_no_cache() {
-        let id = |n: u8| Id([n; 32]);
-        let known = Known {
-            digest: id(1),
-            node: id(2),
-            tree: id(3),
-            content: vec![id(4), id(5)],
-        };
-        let table = Table::from([(b"/a\xff".to_vec(), known.clone()), (b"/".to_vec(), known)]);
-        let bytes = encode(&id(7), &id(8), &table);
-        assert_eq!(decode(&bytes, &id(7), &id(8)), Some(table));
-        assert_eq!(decode(&bytes, &id(7), &id(9)), None);
-        assert_eq!(decode(&bytes, &id(9), &id(8)), None);
-        for at in 0..bytes.len() {
-            assert_eq!(decode(&bytes[..at], &id(7), &id(8)), None);
-            let mut flipped = bytes.clone();
-            flipped[at] ^= 1;
-            assert_eq!(decode(&flipped, &id(7), &id(8)), None);
-        }
-    }
 }

@@ -4,16 +4,18 @@
 //! directory above, and so on: nobody waits. A directory's handle is held only by the tasks that still
 //! have to open something in it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::dircache::node_digest;
+use super::dircache::{Known, node_digest};
 use super::engine::{Engine, Tools};
 use super::facts::equal;
 use super::file::{FileEntry, FilesTask, batches};
+use super::found::Found;
 use super::queue::Task;
 use super::report::Change;
 use super::reuse::Memo;
@@ -22,7 +24,6 @@ use super::visit::{Listing, Visit};
 use crate::error::{Error, Result};
 use crate::fs::{self, Handle, Stat};
 use crate::gojson;
-use crate::id::Id;
 use crate::tree::Node;
 
 /// Where something lies: in the source and in the snapshot (absolute, clean).
@@ -81,7 +82,17 @@ struct State {
     node: Option<Node>,
     previous: Before,
     children: Vec<Option<Node>>,
+    /// How many of them are as the directory cache has them.
+    same: usize,
     memo: Option<Memo>,
+}
+
+/// An entry that is done; without a node it is left out.
+struct Done {
+    place: Place,
+    node: Option<Node>,
+    /// The node is as the directory cache has it.
+    same: bool,
 }
 
 /// What the parent snapshot has in a directory's place.
@@ -90,8 +101,8 @@ pub enum Before {
     Nothing,
     /// This node.
     Node(Box<Node>),
-    /// The node with this digest; its tree is in the directory cache.
-    Cached(Id),
+    /// What the directory cache knows of it.
+    Cached(Arc<Known>),
 }
 
 impl From<Option<Box<Node>>> for Before {
@@ -122,6 +133,7 @@ impl Directory {
                 node,
                 previous,
                 children: std::iter::repeat_with(|| None).take(entries).collect(),
+                same: 0,
                 memo: None,
             }),
         })
@@ -162,17 +174,25 @@ pub struct DirectoryTask {
     pub started: Duration,
 }
 
-/// An open directory: handle, facts, its own node, the names in it.
-type Opened = (Handle, Stat, Node, Vec<Vec<u8>>);
+/// An open directory: handle, facts, its own node.
+type Opened = (Handle, Stat, Node);
 
 impl Engine<'_> {
     /// Lists a directory, completes what needs no reading, and adds tasks for the rest.
     pub fn list_directory(&self, task: DirectoryTask, tools: &mut Tools) -> Result<()> {
+        // The worker's scratch, on loan: nothing that a listing calls lists another directory.
+        let mut found = std::mem::take(&mut tools.found);
+        let result = self.list_into(task, &mut found, tools);
+        tools.found = found;
+        result
+    }
+
+    fn list_into(&self, task: DirectoryTask, found: &mut Found, tools: &mut Tools) -> Result<()> {
         self.control.check()?;
         let paths = Arc::clone(&task.paths);
         self.control.set_current(tools.worker, &paths.snapshot);
-        let opened = self.open(&task, &paths);
-        let (handle, stat, node, names) = match opened {
+        let opened = self.open(&task, &paths, found);
+        let (handle, stat, node) = match opened {
             Ok(opened) => opened,
             Err(errno) => {
                 let error = Error::os(gojson::display(&paths.source), errno);
@@ -190,39 +210,38 @@ impl Engine<'_> {
             .select
             .inside(&handle, &paths.source, stat.device, above, unusable);
         let inside = Arc::new(inside);
+        let learnt = self.learnt(&task);
         let listing = Listing {
             handle: &handle,
             paths: &paths,
             inside: Some(&inside),
-            attested: self.attested(&task),
+            attested: learnt.is_some(),
+            tally: Cell::default(),
         };
         let errors = self.control.counters.errors.load(Ordering::Relaxed);
-        let mut entries = Vec::with_capacity(names.len());
-        for name in names {
+        found.look(|name| {
             self.control.check()?;
-            if let Some(stat) = self.look(&listing, &name)? {
-                entries.push((name, stat));
-            }
-        }
-        let mut memo = self.memo(&entries, errors);
-        let reused = self.reusable(&task, &entries, memo.as_ref());
-        let mut visits = Vec::with_capacity(entries.len());
-        if let Some(known) = reused {
-            self.reuse(&listing, entries, &mut visits)?;
+            self.look(&listing, name)
+        })?;
+        let mut memo = self.memo(found, errors);
+        let mut visits = Vec::new();
+        if let Some(reused) = self.reusable(&task, learnt, found, memo.as_ref()) {
+            self.reuse(&listing, found, reused.below, &mut visits)?;
             if let Some(memo) = &mut memo {
-                memo.reused = Some(known);
+                memo.reused = Some(reused.known);
             }
         } else {
             let mut previous = self.entries_before(&task, tools)?;
-            for (name, stat) in entries {
+            for (name, stat) in found.iter() {
                 self.control.check()?;
-                let before = previous.take(&name);
-                match self.decide(&listing, &name, &name, stat, before)? {
+                let before = previous.take(name);
+                match self.decide(&listing, name, name, *stat, before)? {
                     Visit::Skip => {}
-                    visit => visits.push((name, visit)),
+                    visit => visits.push((name.to_vec(), visit)),
                 }
             }
         }
+        self.count(&listing);
         let directory = Directory::new(
             paths,
             Some(task.place),
@@ -237,7 +256,12 @@ impl Engine<'_> {
         self.release(&directory, tools)
     }
 
-    fn open(&self, task: &DirectoryTask, paths: &Paths) -> Result<Opened, Errno> {
+    fn open(
+        &self,
+        task: &DirectoryTask,
+        paths: &Paths,
+        found: &mut Found,
+    ) -> Result<Opened, Errno> {
         let handle = fs::open_directory(&task.holder, &task.name)?;
         let stat = fs::stat_handle(&handle)?;
         let mut node = self
@@ -245,10 +269,8 @@ impl Engine<'_> {
             .node(&task.node_name, &stat)
             .ok_or(Errno::NOTDIR)?;
         self.keep_xattrs(&mut node, fs::xattrs_of_handle(&handle), &paths.source);
-        let mut names = fs::list(&handle)?;
-        // A file system that lists a name twice has one entry of that name all the same.
-        names.dedup();
-        Ok((handle, stat, node, names))
+        found.list(&handle)?;
+        Ok((handle, stat, node))
     }
 
     /// Completes entries that are done and adds tasks for the others.
@@ -314,13 +336,20 @@ impl Engine<'_> {
 
     /// An entry is done; `None` leaves it out. Completes the directories above as far as they are done.
     pub fn settle(&self, place: Place, node: Option<Node>, tools: &mut Tools) -> Result<()> {
-        let mut next = Some((place, node));
-        while let Some((place, node)) = next {
+        let same = false;
+        self.settle_all(Some(Done { place, node, same }), tools)
+    }
+
+    fn settle_all(&self, mut next: Option<Done>, tools: &mut Tools) -> Result<()> {
+        while let Some(Done { place, node, same }) = next {
             let Place { directory, slot } = place;
             if node.is_some() && directory.targets.get(slot) == Some(&true) {
                 self.saved_targets.fetch_add(1, Ordering::Relaxed);
             }
-            directory.lock().children[slot] = node;
+            let mut state = directory.lock();
+            state.children[slot] = node;
+            state.same += usize::from(same);
+            drop(state);
             next = self.count_down(&directory, tools)?;
         }
         Ok(())
@@ -328,48 +357,52 @@ impl Engine<'_> {
 
     /// All entries of a directory are found: it is complete as soon as they are done.
     pub fn release(&self, directory: &Arc<Directory>, tools: &mut Tools) -> Result<()> {
-        match self.count_down(directory, tools)? {
-            Some((place, node)) => self.settle(place, node, tools),
-            None => Ok(()),
-        }
+        let next = self.count_down(directory, tools)?;
+        self.settle_all(next, tools)
     }
 
-    fn count_down(
-        &self,
-        directory: &Directory,
-        tools: &mut Tools,
-    ) -> Result<Option<(Place, Option<Node>)>> {
+    fn count_down(&self, directory: &Directory, tools: &mut Tools) -> Result<Option<Done>> {
         if directory.pending.fetch_sub(1, Ordering::AcqRel) > 1 {
             return Ok(None);
         }
-        let (above, node, previous, children, memo) = {
+        let (above, node, previous, children, same, memo) = {
             let mut state = directory.lock();
             (
                 state.above.take(),
                 state.node.take(),
                 std::mem::replace(&mut state.previous, Before::Nothing),
                 std::mem::take(&mut state.children),
+                state.same,
                 state.memo.take(),
             )
         };
-        let (tree, added, content) = self.save_tree(directory, children, memo.as_ref(), tools)?;
-        let (Some(above), Some(mut node)) = (above, node) else {
+        let saved = self.save_tree(children, same, memo.as_ref(), tools)?;
+        let added = saved.added;
+        let (Some(place), Some(mut node)) = (above, node) else {
             self.report.add(added);
             // Set once: only the root has nothing above, and it completes once.
-            let _ = self.root.set(tree);
+            let _ = self.root.set(saved.tree);
             return Ok(None);
         };
-        node.subtree = Some(tree);
+        node.subtree = Some(saved.tree);
+        let digest = match (&previous, &memo) {
+            (Before::Cached(_), _) | (_, Some(_)) => Some(node_digest(&node)?),
+            _ => None,
+        };
+        let same = matches!(&previous, Before::Cached(known) if digest == Some(known.node));
         let change = match previous {
             Before::Nothing => Change::New,
             Before::Node(previous) if equal(&previous, &node) => Change::Unmodified,
-            Before::Cached(digest) if digest == node_digest(&node)? => Change::Unmodified,
+            Before::Cached(_) if same => Change::Unmodified,
             Before::Node(_) | Before::Cached(_) => Change::Changed,
         };
         let path = &directory.paths.snapshot;
-        self.learn(path, &node, tree, content, memo)?;
+        if let (Some(memo), Some(digest)) = (memo, digest) {
+            self.learn(path, digest, saved, memo);
+        }
         self.report
             .directory(path, change, added, directory.started)?;
-        Ok(Some((above, Some(node))))
+        let node = Some(node);
+        Ok(Some(Done { place, node, same }))
     }
 }

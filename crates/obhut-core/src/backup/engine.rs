@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::dircache::DirCache;
 use super::facts::Facts;
+use super::found::Found;
 use super::options::BackupOptions;
 use super::queue::{Queue, Task};
 use super::report::{Added, Report};
@@ -64,6 +65,8 @@ pub struct Tools {
     pub sealed: Sealed,
     /// Cuts files.
     pub reader: ChunkReader,
+    /// Scratch: the entries of the directory that is being looked at.
+    pub found: Found,
 }
 
 impl Tools {
@@ -74,6 +77,7 @@ impl Tools {
             codec: repo.codec(),
             sealed: Sealed::default(),
             reader: ChunkReader::new(repo.chunker()),
+            found: Found::default(),
         }
     }
 }

@@ -35,6 +35,7 @@ mod directory;
 mod engine;
 mod facts;
 mod file;
+mod found;
 mod options;
 mod plant;
 mod queue;
@@ -112,14 +113,14 @@ fn run_on(engine: &Engine<'_>, threads: usize, plan: &Target, current: &[u8]) ->
         };
         let began = engine.elapsed();
         engine.run(threads, |tools| engine.plant(plan, current, tools))?;
+        // For information, like the estimate's: what follows is no part of the walk.
+        let _ = engine.report.walked(began);
         // Who asked for the line of the estimate gets it, from the shortest backup too.
         if let Some(scan) = thread.filter(|_| engine.report.tells_scans()) {
             scan.join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
         drop(ended);
-        // For information, like the estimate's.
-        let _ = engine.report.walked(began);
         Ok(())
     })
 }
@@ -200,8 +201,11 @@ impl Scene<'_> {
         let tree = tree.ok_or_else(|| Error::internal("the root tree was not completed"))?;
         summary.tree = Some(tree);
         drop(engine);
-        writer.finish()?;
-        summary.cache_token = cache.map(|cache| cache.park(&tree)).unwrap_or_default();
+        let mut indexes = writer.finish()?.indexes;
+        indexes.extend_from_slice(self.index.files());
+        summary.cache_token = cache
+            .map(|cache| cache.park(&tree, indexes))
+            .unwrap_or_default();
         Ok(summary)
     }
 
@@ -228,7 +232,9 @@ impl Scene<'_> {
             control: self.control,
             options,
             select,
-            cache: cached.and_then(|sources| DirCache::open(self.repo, options, sources, &facts)),
+            cache: cached.and_then(|sources| {
+                DirCache::open(self.repo, options, sources, &facts, self.index)
+            }),
             cache_failed,
             facts,
             report: Report::new(control, clock, options.verbose, options.json),

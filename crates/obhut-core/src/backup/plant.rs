@@ -1,5 +1,6 @@
 //! The first tasks: the directories above the targets, and the targets.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -150,11 +151,13 @@ impl Engine<'_> {
             paths: &paths,
             inside: (!explicit).then_some(&inside),
             attested: false,
+            tally: Cell::default(),
         };
         let visit = match self.look(&listing, base)? {
             Some(stat) => self.decide(&listing, base, name, stat, previous)?,
             None => Visit::Skip,
         };
+        self.count(&listing);
         match visit {
             Visit::Skip => self.settle(place, None, tools),
             Visit::Node(node) => self.settle(place, Some(*node), tools),

@@ -92,11 +92,9 @@ impl Report {
         added: Added,
         since: Duration,
     ) -> Result<()> {
-        self.files[change as usize].fetch_add(1, Relaxed);
-        self.bytes.fetch_add(size, Relaxed);
-        self.control.counters.items_done.fetch_add(1, Relaxed);
+        self.count(change, 1, size);
         self.add(added);
-        if self.verbose < 2 {
+        if !self.lists_items() {
             return Ok(());
         }
         let stored = |seconds: f64| {
@@ -104,6 +102,24 @@ impl Report {
             format!(", saved in {seconds:.3}s ({data} added, {packed} stored)")
         };
         self.item(path, change, added, since, &stored)
+    }
+
+    /// Whether each item has a line.
+    pub fn lists_items(&self) -> bool {
+        self.verbose >= 2
+    }
+
+    /// Counts files that are done, and their bytes.
+    pub fn count(&self, change: Change, files: u64, bytes: u64) {
+        self.files[change as usize].fetch_add(files, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+        self.control.counters.items_done.fetch_add(files, Relaxed);
+    }
+
+    /// The line of a file that was not read; it is counted apart.
+    pub fn unmodified(&self, path: &[u8], since: Duration) -> Result<()> {
+        let unchanged = Change::Unmodified;
+        self.item(path, unchanged, Added::default(), since, &|_| String::new())
     }
 
     /// A directory is done; `path` is its place in the snapshot, without a final slash.
@@ -116,7 +132,7 @@ impl Report {
     ) -> Result<()> {
         self.dirs[change as usize].fetch_add(1, Relaxed);
         self.add(added);
-        if self.verbose < 2 {
+        if !self.lists_items() {
             return Ok(());
         }
         let mut path = path.to_vec();
@@ -200,7 +216,7 @@ impl Report {
 
     /// An item was left out; `path` is the source's.
     pub fn excluded(&self, path: &[u8]) -> Result<()> {
-        if self.verbose < 2 {
+        if !self.lists_items() {
             return Ok(());
         }
         let line = if self.json {

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::Thread;
 use std::time::Duration;
 
+use super::directory::child;
 use super::engine::Engine;
 use super::select::Inside;
-use super::targets::{Target, absolute, join, split};
+use super::targets::{Target, absolute, split};
 use crate::fs::{self, Handle, Kind};
 
 /// How long a backup has to last before its whole is estimated.
@@ -129,11 +130,11 @@ impl Scan<'_> {
         let select = &self.engine.select;
         let inside = select.inside(&handle, &pending.path, stat.device, above, |_| {});
         let (handle, inside) = (Arc::new(handle), Arc::new(inside));
-        for name in names {
+        for name in names.iter() {
             if !self.goes_on() {
                 return;
             }
-            self.entry(&handle, &inside, &pending.path, &name, false);
+            self.entry(&handle, &inside, &pending.path, name, false);
         }
         let counters = &self.engine.control.counters;
         counters.total_items.store(self.files, Relaxed);
@@ -149,14 +150,13 @@ impl Scan<'_> {
         explicit: bool,
     ) {
         let select = &self.engine.select;
-        let path = join(above, name);
-        if !explicit && select.rejects_path(&path) {
+        if !explicit && select.rejects_name(inside, above, name) {
             return;
         }
         let Ok(stat) = fs::stat_at(holder, name) else {
             return;
         };
-        if !explicit && select.rejects(inside, &path, name, &stat) {
+        if !explicit && select.rejects(inside, above, name, &stat) {
             return;
         }
         match stat.kind {
@@ -167,7 +167,7 @@ impl Scan<'_> {
             Kind::Directory => self.rest.push(Pending {
                 holder: Arc::clone(holder),
                 name: name.to_vec(),
-                path,
+                path: child(above, name),
                 inside: Arc::clone(inside),
             }),
             _ => {}

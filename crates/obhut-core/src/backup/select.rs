@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::directory::child;
 use super::options::BackupOptions;
 use super::targets::{absolute, split};
 use crate::error::{Code, Error, Result};
@@ -46,6 +47,8 @@ pub struct Inside {
     allowed: Option<u64>,
     /// The directory's own device.
     device: u64,
+    /// Our own cache lies in it under this name.
+    own: Option<Vec<u8>>,
 }
 
 impl Select {
@@ -77,17 +80,22 @@ impl Select {
         })
     }
 
-    /// Whether `path` (absolute) is left out by its name.
-    pub fn rejects_path(&self, path: &[u8]) -> bool {
-        self.own.as_deref() == Some(path)
-            || self.excludes.matches(path).matched
-            || self.iexcludes.matches(path).matched
+    /// Whether an entry of `directory` (absolute) is left out by its name. `inside` is of that directory.
+    pub fn rejects_name(&self, inside: &Inside, directory: &[u8], name: &[u8]) -> bool {
+        if inside.own.as_deref() == Some(name) {
+            return true;
+        }
+        if self.excludes.is_empty() && self.iexcludes.is_empty() {
+            return false;
+        }
+        let path = child(directory, name);
+        self.excludes.matches(&path).matched || self.iexcludes.matches(&path).matched
     }
 
-    /// Whether an entry is left out by its facts. `inside` is of the directory that holds it.
-    pub fn rejects(&self, inside: &Inside, path: &[u8], name: &[u8], stat: &Stat) -> bool {
+    /// Whether an entry of `directory` (absolute) is left out by its facts. `inside` is of that directory.
+    pub fn rejects(&self, inside: &Inside, directory: &[u8], name: &[u8], stat: &Stat) -> bool {
         if let Some(above) = inside.allowed {
-            let allowed = self.allowed_at(path).unwrap_or(above);
+            let allowed = self.allowed_at(&child(directory, name)).unwrap_or(above);
             // A mount point is kept as an empty directory: its parent is still on an allowed device.
             let mount_point = stat.kind == Kind::Directory && inside.device == above;
             if stat.device != allowed && !mount_point {
@@ -116,17 +124,19 @@ impl Select {
             match tag.present(directory) {
                 Ok(true) => tags.push(tag.name.clone()),
                 Ok(false) => {}
-                Err(_) => unusable(super::targets::join(path, &tag.name)),
+                Err(_) => unusable(child(path, &tag.name)),
             }
         }
         let allowed = self.devices.as_ref().and_then(|devices| {
             let own = devices.get(path).copied();
             own.or_else(|| above.map_or_else(|| nearest(devices, path), |above| above.allowed))
         });
+        let own = self.own.as_deref().map(split);
         Inside {
             tags,
             allowed,
             device,
+            own: own.and_then(|(above, name)| (above == path).then(|| name.to_vec())),
         }
     }
 

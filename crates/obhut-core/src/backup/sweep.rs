@@ -26,9 +26,9 @@ pub fn sweep(base: &Path, now: Timestamp) -> usize {
         return 0;
     };
     let mut removed = 0;
-    for repository in fs::list(&base).unwrap_or_default() {
-        if repository.len() == 64 && is_hex(&repository) {
-            removed += sweep_repository(&base, &repository, now).unwrap_or(0);
+    for repository in fs::list(&base).unwrap_or_default().iter() {
+        if repository.len() == 64 && is_hex(repository) {
+            removed += sweep_repository(&base, repository, now).unwrap_or(0);
         }
     }
     removed
@@ -45,11 +45,11 @@ fn sweep_repository(base: impl AsFd, repository: &[u8], now: Timestamp) -> Optio
         is_old(&fs::stat_handle(&dirs).ok()?, now),
     );
     let mut removed = 0;
-    for name in fs::list(&dirs).ok()? {
+    for name in fs::list(&dirs).ok()?.iter() {
         let ours = name.len() >= 32 && is_hex(&name[..32]);
-        let old = ours
-            && fs::stat_at(&dirs, &name).is_ok_and(|s| s.kind == Kind::File && is_old(&s, now));
-        if old && rustix::fs::unlinkat(&dirs, &name, AtFlags::empty()).is_ok() {
+        let old =
+            ours && fs::stat_at(&dirs, name).is_ok_and(|s| s.kind == Kind::File && is_old(&s, now));
+        if old && rustix::fs::unlinkat(&dirs, name, AtFlags::empty()).is_ok() {
             removed += 1;
         }
     }

@@ -53,7 +53,8 @@ pub fn list_path(path: &[u8]) -> Result<Vec<Vec<u8>>> {
     let failed = |errno| Error::os(gojson::display(path), errno);
     let base = fs::open_directory_path(path).map_err(failed)?;
     let directory = fs::open_directory(&base, b".").map_err(failed)?;
-    fs::list(&directory).map_err(failed)
+    let names = fs::list(&directory).map_err(failed)?;
+    Ok(names.iter().map(<[u8]>::to_vec).collect())
 }
 
 /// Replaces targets without a name of their own by what they contain.

@@ -1,13 +1,15 @@
 //! Looking at one entry of a directory: left out, done at once, or to be read.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use super::dircache::DirCache;
 use super::directory::{Before, Paths, child};
 use super::engine::{Engine, Tools};
 use super::facts::{Ignore, unchanged};
-use super::report::{Added, Change};
+use super::report::Change;
 use super::select::Inside;
 use crate::error::{Code, Error, Result};
 use crate::fs::{self, Handle, Kind, Stat, Xattrs};
@@ -27,7 +29,22 @@ pub struct Listing<'a> {
     /// program read them, with all attributes, when no entry was young. So an entry with the same change time has
     /// the same attributes.
     pub attested: bool,
+    /// Unchanged files that are not counted yet.
+    pub tally: Cell<Tally>,
 }
+
+/// Unchanged files. They are many and quickly done: threads that counted each of them in the counters they share would
+/// mostly wait for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Counted together at most: the display goes on within the largest directory too.
+const TALLY: u64 = 512;
 
 /// What an entry needs.
 pub enum Visit {
@@ -114,26 +131,28 @@ impl Engine<'_> {
 
     /// Asks for the facts of one entry; `None` if it is left out.
     pub fn look(&self, listing: &Listing<'_>, name: &[u8]) -> Result<Option<Stat>> {
-        let path = child(&listing.paths.source, name);
-        if listing.inside.is_some() && self.select.rejects_path(&path) {
-            self.report.excluded(&path)?;
-            return Ok(None);
+        let directory = listing.paths.source.as_slice();
+        let excluded = || self.report.excluded(&child(directory, name));
+        if let Some(inside) = listing.inside
+            && self.select.rejects_name(inside, directory, name)
+        {
+            return excluded().map(|()| None);
         }
         let stat = match fs::stat_at(listing.handle, name) {
             Ok(stat) => stat,
             // Gone since the directory was read: as if it had never been there.
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => {
+                let path = child(directory, name);
                 self.report
                     .failed(&path, Error::os(gojson::display(&path), errno));
                 return Ok(None);
             }
         };
         if let Some(inside) = listing.inside
-            && self.select.rejects(inside, &path, name, &stat)
+            && self.select.rejects(inside, directory, name, &stat)
         {
-            self.report.excluded(&path)?;
-            return Ok(None);
+            return excluded().map(|()| None);
         }
         Ok(Some(stat))
     }
@@ -147,15 +166,14 @@ impl Engine<'_> {
         stat: Stat,
         previous: Option<Box<Node>>,
     ) -> Result<Visit> {
-        let path = child(&listing.paths.source, name);
         match stat.kind {
-            Kind::File => self.visit_file(listing, name, node_name, &path, stat, previous),
+            Kind::File => self.visit_file(listing, name, node_name, stat, previous),
             Kind::Directory => Ok(Visit::Directory(previous.into())),
             Kind::Socket => {
-                self.report.notice(&path, "socket-skipped");
+                self.skipped_socket(listing, name);
                 Ok(Visit::Skip)
             }
-            _ => Ok(self.visit_special(listing, name, node_name, &path, &stat)),
+            _ => Ok(self.visit_special(listing, name, node_name, &stat)),
         }
     }
 
@@ -164,7 +182,6 @@ impl Engine<'_> {
         listing: &Listing<'_>,
         name: &[u8],
         node_name: &[u8],
-        path: &[u8],
         stat: Stat,
         previous: Option<Box<Node>>,
     ) -> Result<Visit> {
@@ -176,14 +193,15 @@ impl Engine<'_> {
             return Ok(Visit::File(stat, previous));
         };
         let content = before.content.as_deref().unwrap_or_default();
-        let missing = content
-            .iter()
-            .find(|id| !self.index.contains(BlobKind::Data, id));
+        let whole = listing.attested && self.cache.as_ref().is_some_and(DirCache::is_whole);
+        let lost = |id: &&Id| !whole && !self.index.contains(BlobKind::Data, id);
+        let missing = content.iter().find(lost);
         if let Some(id) = missing {
-            let object = gojson::display(path);
+            let path = child(&listing.paths.source, name);
+            let object = gojson::display(&path);
             let detail = format!("data blob {id} is in no index; the file is stored again");
             self.report
-                .failed(path, Error::new(Code::BlobMissing, object, detail));
+                .failed(&path, Error::new(Code::BlobMissing, object, detail));
             return Ok(Visit::File(stat, previous));
         }
         let Some(mut node) = self.facts.node(node_name, &stat) else {
@@ -193,20 +211,44 @@ impl Engine<'_> {
         if listing.attested && !self.options.ignore_ctime {
             node.xattrs.clone_from(&before.xattrs);
         } else {
-            self.keep_xattrs(&mut node, fs::xattrs_at(listing.handle, name), path);
+            let path = child(&listing.paths.source, name);
+            self.keep_xattrs(&mut node, fs::xattrs_at(listing.handle, name), &path);
         }
-        let place = child(&listing.paths.snapshot, node_name);
-        self.unmodified_file(&place, stat.size)?;
+        self.unmodified_file(listing, node_name, stat.size)?;
         Ok(Visit::Node(Box::new(node)))
     }
 
-    /// Counts a file whose content was not read.
-    pub fn unmodified_file(&self, path: &[u8], size: u64) -> Result<()> {
-        let done = &self.control.counters.bytes_done;
-        done.fetch_add(size, Ordering::Relaxed);
-        let since = self.elapsed();
-        self.report
-            .file(path, Change::Unmodified, size, Added::default(), since)
+    /// Tells of a file whose content was not read; it is counted by [`Engine::count`] at the latest.
+    pub fn unmodified_file(&self, listing: &Listing<'_>, name: &[u8], size: u64) -> Result<()> {
+        if self.report.lists_items() {
+            let path = child(&listing.paths.snapshot, name);
+            self.report.unmodified(&path, self.elapsed())?;
+        }
+        let mut tally = listing.tally.get();
+        tally.files += 1;
+        tally.bytes += size;
+        listing.tally.set(tally);
+        if tally.files >= TALLY {
+            self.count(listing);
+        }
+        Ok(())
+    }
+
+    /// Counts the files of a listing that are not counted yet.
+    pub fn count(&self, listing: &Listing<'_>) {
+        let tally = listing.tally.take();
+        if tally.files > 0 {
+            let done = &self.control.counters.bytes_done;
+            done.fetch_add(tally.bytes, Ordering::Relaxed);
+            let unmodified = Change::Unmodified;
+            self.report.count(unmodified, tally.files, tally.bytes);
+        }
+    }
+
+    /// A socket has no content and is not saved: it is made anew by who listens on it.
+    pub fn skipped_socket(&self, listing: &Listing<'_>, name: &[u8]) {
+        let path = child(&listing.paths.source, name);
+        self.report.notice(&path, "socket-skipped");
     }
 
     /// Links, devices and pipes: facts are all there is.
@@ -215,9 +257,10 @@ impl Engine<'_> {
         listing: &Listing<'_>,
         name: &[u8],
         node_name: &[u8],
-        path: &[u8],
         stat: &Stat,
     ) -> Visit {
+        let path = child(&listing.paths.source, name);
+        let path = path.as_slice();
         let failed = |errno| {
             let error = Error::os(gojson::display(path), errno);
             self.report.failed(path, error);

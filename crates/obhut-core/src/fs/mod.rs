@@ -10,15 +10,17 @@
 //! Source of facts: formats restic 10 (which fact goes where), Linux man-pages (openat, statx, getdents,
 //! xattr, proc(5)).
 
+mod list;
 mod names;
 mod open;
 #[cfg(test)]
 mod tests;
 mod xattr;
 
+pub use list::{NameList, list};
 pub use names::Names;
 pub use open::{
-    Handle, Kind, Stat, list, open_directory, open_directory_path, open_file, raise_limit,
-    read_link, stat_at, stat_handle, stat_path,
+    Handle, Kind, Stat, open_directory, open_directory_path, open_file, raise_limit, read_link,
+    stat_at, stat_handle, stat_path,
 };
 pub use xattr::{Xattrs, xattrs_at, xattrs_of_handle, xattrs_of_path};

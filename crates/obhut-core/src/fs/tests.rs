@@ -21,14 +21,44 @@ fn open(directory: &std::path::Path) -> Handle {
 #[test]
 fn lists_every_name_sorted_by_bytes() {
     let place = tempfile::tempdir().unwrap();
-    let names: [&[u8]; 5] = [b"b", b"\xff\xfe", b"a b\n", b"Z", b"\xc3\xa4"];
-    for name in names {
+    let written: [&[u8]; 8] = [
+        b"a",
+        b"same-eight-bytes-2",
+        b"same-eight-bytes",
+        b"b",
+        b"\xff\xfe",
+        b"a b\n",
+        b"Z",
+        b"\xc3\xa4",
+    ];
+    for name in written {
         std::fs::write(place.path().join(std::ffi::OsStr::from_bytes(name)), b"x").unwrap();
     }
-    let listed = list(open(place.path())).unwrap();
-    let mut expected: Vec<Vec<u8>> = names.iter().map(|n| n.to_vec()).collect();
+    let names = list(open(place.path())).unwrap();
+    let listed: Vec<Vec<u8>> = names.iter().map(<[u8]>::to_vec).collect();
+    let mut expected: Vec<Vec<u8>> = written.iter().map(|n| n.to_vec()).collect();
     expected.sort();
     assert_eq!(listed, expected);
+}
+
+#[test]
+fn a_list_that_is_used_again_holds_the_last_directory_alone() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for name in ["z", "a"] {
+        std::fs::write(one.path().join(name), b"").unwrap();
+    }
+    std::fs::write(other.path().join("m"), b"").unwrap();
+    let mut names = NameList::default();
+    names.read(open(one.path())).unwrap();
+    assert_eq!(
+        (names.iter().len(), names.get(0), names.get(1)),
+        (2, &b"a"[..], &b"z"[..])
+    );
+    names.read(open(other.path())).unwrap();
+    assert_eq!((names.iter().len(), names.get(0)), (1, &b"m"[..]));
+    let file = std::fs::File::open(other.path().join("m")).unwrap();
+    assert_eq!(names.read(&file), Err(Errno::NOTDIR));
+    assert_eq!(names.iter().len(), 0);
 }
 
 #[test]
@@ -37,7 +67,7 @@ fn a_large_directory_is_listed_whole() {
     for number in 0..3000 {
         std::fs::write(place.path().join(format!("{number:0>40}")), b"").unwrap();
     }
-    assert_eq!(list(open(place.path())).unwrap().len(), 3000);
+    assert_eq!(list(open(place.path())).unwrap().iter().len(), 3000);
 }
 
 #[test]

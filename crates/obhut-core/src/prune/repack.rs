@@ -101,7 +101,7 @@ impl Plan {
             blobs: copied,
             packs_written: written.packs,
             bytes_written: written.packed_bytes,
-            indexes_written: written.indexes,
+            indexes_written: written.indexes.len() as u64,
         })
     }
 

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::histories::{apply, change};
 use super::*;
+use crate::id::FileKind;
+use crate::pack::PackedBlob;
 use crate::repo::open::{OpenOptions, Ports};
 use crate::store::Store;
 use crate::store::fault::{Faults, Plan};
@@ -137,8 +139,8 @@ proptest! {
     }
 }
 
-/// A cache that would be wrong shows by what it leaves out: its table is asked directly.
-fn knows(chain: &Chain<'_>, path: &Path) -> bool {
+/// The cache that the chain's next backup finds.
+fn cache_of(chain: &Chain<'_>) -> Option<DirCache> {
     let facts = Facts {
         names: Names::new(Arc::clone(chain.bench.repo.accounts())),
         zone: LocalZone::system(),
@@ -146,8 +148,13 @@ fn knows(chain: &Chain<'_>, path: &Path) -> bool {
     };
     let mut sources = chain.options.targets.clone();
     sources.extend(chain.options.targets.clone());
-    DirCache::open(&chain.bench.repo, &chain.options, &sources, &facts)
-        .is_some_and(|cache| cache.known(path.as_os_str().as_bytes()).is_some())
+    let index = chain.bench.repo.load_index(&Control::default(), 1).unwrap();
+    DirCache::open(&chain.bench.repo, &chain.options, &sources, &facts, &index)
+}
+
+/// A cache that would be wrong shows by what it leaves out: its table is asked directly.
+fn knows(chain: &Chain<'_>, path: &Path) -> bool {
+    cache_of(chain).is_some_and(|cache| cache.known(path.as_os_str().as_bytes()).is_some())
 }
 
 fn attribute(path: &Path, value: &[u8]) {
@@ -464,6 +471,78 @@ fn lost_content_is_stored_again_in_spite_of_the_cache() {
         bench.tree(&summary, place.path()),
         bench.tree(&first, place.path())
     );
+}
+
+/// Writes the repository's index anew as one file, without the data blobs.
+fn forget_content(bench: &Bench) {
+    let index = bench.index();
+    let entries = (0..index.len()).map(|slot| index.entry(slot));
+    let mut packs: std::collections::BTreeMap<Id, Vec<PackedBlob>> =
+        std::collections::BTreeMap::new();
+    for entry in entries.filter(|entry| entry.kind == BlobKind::Tree) {
+        let at = entry.location;
+        let blob = PackedBlob {
+            kind: entry.kind,
+            id: entry.id,
+            offset: at.offset,
+            length: at.length,
+            uncompressed: at.uncompressed,
+        };
+        packs.entry(at.pack).or_default().push(blob);
+    }
+    let packs: Vec<_> = packs.into_iter().collect();
+    let written = bench
+        .repo
+        .save_unpacked(FileKind::Index, &crate::index::file::encode(&packs))
+        .unwrap();
+    for id in bench.repo.list(FileKind::Index).unwrap() {
+        if id != written {
+            let name = crate::id::FileName::new(FileKind::Index, id);
+            bench.repo.store().delete(name).unwrap();
+        }
+    }
+}
+
+#[test]
+fn index_files_that_are_all_there_vouch_for_the_content_and_rewritten_ones_do_not() {
+    let _one = one();
+    let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(place.path().join("d")).unwrap();
+    std::fs::write(place.path().join("d/f"), b"content").unwrap();
+    let bench = bench(Arc::new(Later));
+    let mut chain = Chain {
+        bench: &bench,
+        options: BackupOptions {
+            cache_dir: Some(cache.path().to_owned()),
+            ..options(place.path(), 1)
+        },
+        count: 0,
+    };
+    let is_whole = |chain: &Chain<'_>| {
+        let cache = cache_of(chain).expect("a cache");
+        let known = place.path().join("d");
+        assert!(cache.known(known.as_os_str().as_bytes()).is_some());
+        cache.is_whole()
+    };
+    let first = chain.next();
+    assert!(is_whole(&chain));
+    // Another source's backup adds an index file; a second backup of this one adds none.
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("g"), b"other").unwrap();
+    bench.run(&options(other.path(), 1)).unwrap();
+    chain.next();
+    assert!(is_whole(&chain));
+    forget_content(&bench);
+    assert!(!is_whole(&chain));
+    let again = chain.next();
+    assert_eq!((again.data_blobs, again.files_changed), (1, 0), "{again:?}");
+    assert_eq!(
+        bench.tree(&again, place.path()),
+        bench.tree(&first, place.path())
+    );
+    // A loss is an error, and with one nothing is learnt.
+    assert_eq!(chain.next().data_blobs, 0);
+    assert!(is_whole(&chain));
 }
 
 #[test]
