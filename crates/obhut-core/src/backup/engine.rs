@@ -20,9 +20,6 @@ use crate::job::{Control, guarded};
 use crate::packer::BlobWriter;
 use crate::repo::Repository;
 
-/// Bytes of pieces of large files that may wait for other threads, a thread.
-const PIECES_PER_THREAD: usize = 16 << 20;
-
 /// What all workers share.
 pub struct Engine<'a> {
     /// The repository.
@@ -80,11 +77,6 @@ impl Tools {
             found: Found::default(),
         }
     }
-}
-
-/// A queue for so many threads.
-pub fn queue(threads: usize) -> Queue {
-    Queue::new(threads * PIECES_PER_THREAD)
 }
 
 impl Engine<'_> {

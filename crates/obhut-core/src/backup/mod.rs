@@ -238,7 +238,7 @@ impl Scene<'_> {
             cache_failed,
             facts,
             report: Report::new(control, clock, options.verbose, options.json),
-            queue: engine::queue(threads),
+            queue: queue::Queue::new(threads),
             saved_targets: AtomicU64::new(0),
             root: OnceLock::new(),
             repository: repository_directory(options),

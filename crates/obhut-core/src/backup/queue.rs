@@ -39,20 +39,34 @@ pub struct Queue {
     /// Bytes of pieces that wait or are worked on.
     pieces: AtomicUsize,
     pieces_limit: usize,
+    /// So many pieces may wait although nobody is idle.
+    ahead: usize,
 }
 
 /// A worker looks at the cancel flag at least this often while it waits.
 const LOOK: Duration = Duration::from_millis(50);
+/// Bytes of pieces that may wait or be worked on, a thread.
+const PIECES_PER_THREAD: usize = 16 << 20;
+/// Pieces that may wait before somebody is idle, a thread: while the reader seals one itself, each of the others may
+/// end one and begin another.
+const AHEAD_PER_THREAD: usize = 2;
+/// Smaller pieces are not worth handing over to those who have work.
+const LARGE: usize = 256 << 10;
 
 impl Queue {
-    /// An empty stack; pieces may take `pieces_limit` bytes.
-    pub fn new(pieces_limit: usize) -> Self {
+    /// An empty stack for so many threads.
+    pub fn new(threads: usize) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
             idle: AtomicUsize::new(0),
             pieces: AtomicUsize::new(0),
-            pieces_limit,
+            pieces_limit: threads * PIECES_PER_THREAD,
+            ahead: if threads > 1 {
+                threads * AHEAD_PER_THREAD
+            } else {
+                0
+            },
         }
     }
 
@@ -68,14 +82,20 @@ impl Queue {
         }
     }
 
-    /// Whether somebody would take a piece of `length` bytes now, and there is room for it. `true` keeps
+    /// Whether somebody would take a piece of `length` bytes now or soon, and there is room for it. `true` keeps
     /// the room until [`Queue::release`].
     pub fn reserve(&self, length: usize) -> bool {
-        if self.idle.load(Relaxed) == 0 {
+        if self.idle.load(Relaxed) == 0 && !(length >= LARGE && self.runs_dry()) {
             return false;
         }
         let fits = |used: usize| (used + length <= self.pieces_limit).then_some(used + length);
         self.pieces.fetch_update(Relaxed, Relaxed, fits).is_ok()
+    }
+
+    /// Whether the others will soon have nothing to do: no task waits, and few pieces.
+    fn runs_dry(&self) -> bool {
+        let state = self.lock();
+        state.tasks.is_empty() && state.chunks.len() < self.ahead
     }
 
     /// Gives the room of a piece back.

@@ -32,6 +32,17 @@ fn lengths(cut: impl Fn(&[u8]) -> usize, mut data: &[u8]) -> Vec<usize> {
 }
 
 #[test]
+fn the_smallest_chunk_ends_at_the_first_position_that_is_allowed() {
+    let chunker = chunker();
+    let mut data = vec![0; MIN + 1000];
+    data[MIN - WINDOW..MIN].copy_from_slice(&cutting_window());
+    assert_eq!(chunker.cut_serially(&data), MIN);
+    assert_eq!(chunker.cut(&data), MIN);
+    assert_eq!(chunker.search(&data[..MIN], 0), Some(MIN));
+    assert_eq!(chunker.search(&data[..MIN - 1], 0), None);
+}
+
+#[test]
 fn tables_equal_restics() {
     let chunker = chunker();
     let out = [

@@ -258,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn what_should_have_been_an_id_is_said() {
+        let error = parse("index x", br#"{"packs":[{"id":5,"blobs":[]}]}"#).unwrap_err();
+        assert!(
+            error.detail().contains("64 lower-case hex digits"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn nonsense_is_damaged() {
         let id = "ab".repeat(32);
         for json in [

@@ -365,6 +365,42 @@ mod tests {
         }
     }
 
+    /// A table whose buckets were all the same would answer rightly, and slowly.
+    #[test]
+    fn ids_are_spread_over_the_buckets() {
+        let mut builder = IndexBuilder::default();
+        let blobs: Vec<_> = (0..4096u32)
+            .map(|n| PackedBlob {
+                kind: BlobKind::Data,
+                id: Id::of(&n.to_le_bytes()),
+                offset: 0,
+                length: 40,
+                uncompressed: 0,
+            })
+            .collect();
+        builder.add_pack(Id::of(b"pack"), &blobs);
+        let index = builder.finish();
+        let sizes = index.data.starts.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(sizes.max() < Some(40));
+        assert!(!index.is_empty());
+        assert!(Index::default().is_empty());
+    }
+
+    #[test]
+    fn the_plain_length_of_what_is_not_compressed_follows_from_the_sealed_one() {
+        let length = |length, uncompressed| {
+            let location = Location {
+                pack: Id([0; 32]),
+                offset: 0,
+                length,
+                uncompressed,
+            };
+            location.plain_length()
+        };
+        assert_eq!((length(40, 9), length(40, 0), length(32, 0)), (9, 8, 0));
+        assert_eq!(length(31, 0), 0);
+    }
+
     #[test]
     fn a_record_takes_48_bytes() {
         assert_eq!(size_of::<Record>(), 48);
