@@ -93,8 +93,8 @@ class Bench:
         if self.name == "rustic":
             more += ["--no-progress", "--log-level", "error"]
         # Nobody watches, so nobody makes an estimate of the whole: rustic and kopia make none without progress.
-        estimate = {"rustic": []}.get(self.name, ["--no-scan"])
-        run = [*({"obhut": ["run", "-v"]}.get(self.name, ["backup"])), *estimate]
+        runs = {"obhut": ["run", "-v", "--no-scan"], "restic": ["backup", "--no-scan"]}
+        run = runs.get(self.name, ["backup"])
         target = [str(self.target)] if self.name == "rustic" else ["--target", str(self.target)]
         forget = [*base, "forget", *more, "--group-by", "", "--keep-last", "1"]
         prune = [[*forget, "--prune"]]

@@ -105,7 +105,7 @@ impl DirCache {
         }
         let (old, indexes) = loaded.unwrap_or_default();
         let known = |id| index.files().binary_search(id).is_ok();
-        let whole = indexes.iter().all(known);
+        let whole = !indexes.is_empty() && indexes.iter().all(known);
         Some(Self {
             base: base.clone(),
             file,

@@ -66,7 +66,19 @@ struct Chain<'a> {
     count: u8,
 }
 
-impl Chain<'_> {
+impl<'a> Chain<'a> {
+    /// Of `place`, by one thread, with a cache below `cache`.
+    fn cached(bench: &'a Bench, place: &Path, cache: &Path) -> Self {
+        Self {
+            bench,
+            options: BackupOptions {
+                cache_dir: Some(cache.to_owned()),
+                ..options(place, 1)
+            },
+            count: 0,
+        }
+    }
+
     fn next(&mut self) -> BackupSummary {
         let mut summary = self.bench.run(&self.options).unwrap();
         self.count += 1;
@@ -175,14 +187,7 @@ fn attributes_of_unchanged_files_are_those_of_the_parent_and_changed_ones_are_re
     attribute(&path("keeps"), b"1");
     attribute(&path("changes"), b"1");
     let bench = bench(Arc::new(Later));
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     chain.next();
     assert!(knows(&chain, &place.path().join("d")));
     attribute(&path("changes"), b"2");
@@ -248,14 +253,7 @@ fn the_cache_is_used_only_for_the_snapshot_it_belongs_to() {
     std::fs::create_dir(place.path().join("d")).unwrap();
     std::fs::write(place.path().join("d/f"), b"x").unwrap();
     let bench = bench(Arc::new(Later));
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     chain.next();
     assert!(knows(&chain, &place.path().join("d")));
     let good = chain.options.clone();
@@ -290,14 +288,7 @@ fn a_cache_is_of_one_repository_one_source_and_one_set_of_options() {
     std::fs::write(place.path().join("d/f"), b"x").unwrap();
     let another = || bench(Arc::new(Later));
     let bench = another();
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     chain.next();
     let good = chain.options.clone();
     let changes: [Change; 9] = [
@@ -361,14 +352,7 @@ fn a_user_with_a_new_name_is_noticed_in_spite_of_the_cache() {
         ..ports_on(Arc::new(MemoryStore::new()), Arc::new(Later))
     };
     let bench = bench_of(ports);
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     let owner = |summary: &BackupSummary| {
         let file = bench.node(summary.tree.unwrap(), &place.path().join("d/f"));
         file.unwrap().user
@@ -391,14 +375,7 @@ fn caches_that_nobody_uses_go_and_the_used_one_stays() {
     let (place, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::create_dir(place.path().join("d")).unwrap();
     let bench = bench(Arc::new(Later));
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     let mut first = chain.options.clone();
     chain.next();
     std::mem::swap(&mut first, &mut chain.options);
@@ -430,14 +407,7 @@ fn young_entries_are_not_cached() {
     std::fs::create_dir_all(place.path().join("d/e")).unwrap();
     std::fs::write(place.path().join("d/f"), b"x").unwrap();
     let bench = bench(Arc::new(SystemClock));
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     chain.next();
     assert!(!knows(&chain, &place.path().join("d")));
     // A directory without entries has none that is young.
@@ -451,14 +421,7 @@ fn lost_content_is_stored_again_in_spite_of_the_cache() {
     std::fs::create_dir(place.path().join("d")).unwrap();
     std::fs::write(place.path().join("d/f"), b"content").unwrap();
     let bench = bench(Arc::new(Later));
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     let first = chain.next();
     let unchanged = bench.run(&chain.options).unwrap();
     assert_eq!((unchanged.files_unmodified, unchanged.data_blobs), (1, 0));
@@ -510,14 +473,7 @@ fn index_files_that_are_all_there_vouch_for_the_content_and_rewritten_ones_do_no
     std::fs::create_dir(place.path().join("d")).unwrap();
     std::fs::write(place.path().join("d/f"), b"content").unwrap();
     let bench = bench(Arc::new(Later));
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     let is_whole = |chain: &Chain<'_>| {
         let cache = cache_of(chain).expect("a cache");
         let known = place.path().join("d");
@@ -555,14 +511,7 @@ fn unchanged_directories_are_not_read_from_the_repository() {
     let memory = Arc::new(MemoryStore::new());
     let store = Arc::new(Faults::new(memory, Arc::new(Later), Plan::NONE));
     let bench = bench_on(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Later));
-    let mut chain = Chain {
-        bench: &bench,
-        options: BackupOptions {
-            cache_dir: Some(cache.path().to_owned()),
-            ..options(place.path(), 1)
-        },
-        count: 0,
-    };
+    let mut chain = Chain::cached(&bench, place.path(), cache.path());
     chain.next();
     let reads = |options: &BackupOptions| {
         let (index, before) = (bench.index(), store.calls());
