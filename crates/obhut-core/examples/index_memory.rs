@@ -31,7 +31,7 @@ fn id(kind: u64, n: u64) -> Id {
 
 /// One blob in sixteen is a tree.
 fn kind(n: u64) -> BlobKind {
-    if n % 16 == 0 {
+    if n.is_multiple_of(16) {
         BlobKind::Tree
     } else {
         BlobKind::Data

@@ -12,6 +12,7 @@ use obhut_core::chunker::{ChunkReader, Chunker};
 use obhut_core::crypto::Key;
 use obhut_core::id::{BlobKind, Id};
 use obhut_core::polynomial::Polynomial;
+use obhut_core::sha256::Hasher;
 use obhut_core::world::{Random, SystemRandom};
 
 const MIB: usize = 1 << 20;
@@ -93,6 +94,12 @@ fn sealing(key: &Key, noise: &[u8]) -> Result<(), obhut_core::error::Error> {
     let blob = &noise[..MIB];
     rate("SHA-256", MIB, || {
         black_box(Id::of(blob));
+    });
+    let other = &noise[MIB..2 * MIB];
+    rate("SHA-256, two at once", 2 * MIB, || {
+        let (mut one, mut two) = (Hasher::default(), Hasher::default());
+        one.update_both(blob, &mut two, other);
+        black_box((one.finish(), two.finish()));
     });
     let mut sealed = Vec::new();
     rate("seal (AES-256-CTR, Poly1305)", MIB, || {

@@ -2,8 +2,9 @@
 //!
 //! A blob's id is the SHA-256 of its plaintext. In repositories of version 2 tree blobs are always
 //! compressed and data blobs where it pays; empty ones never, since an uncompressed length of 0 means "raw".
-//! A sealed blob is opened again and its hash checked before anyone may store it: an encoder's fault or a
-//! flipped bit in memory is found while the source is still there (restic #4677).
+//! Before a pack is stored, each blob that was encoded into it is opened again and its hash checked
+//! ([`crate::pack::PackBuilder::finish`]): an encoder's fault or a flipped bit in memory is found while the source
+//! is still there (restic #4677).
 
 use std::sync::Arc;
 
@@ -12,7 +13,10 @@ use crate::compress::Zstd;
 use crate::crypto::{Key, OVERHEAD};
 use crate::error::{Code, Error, Result};
 use crate::id::{BlobKind, Id};
+use crate::sha256::Hasher;
 use crate::world::Random;
+
+const OTHER_CONTENT: &str = "other content than its id says";
 
 /// A sealed blob, ready for a pack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +62,7 @@ pub struct Encoding {
     pub version: u32,
     /// The effort.
     pub compression: Compression,
-    /// Re-open and compare after sealing (`--no-extra-verify` turns it off).
+    /// Open and compare before storing (`--no-extra-verify` turns it off).
     pub verify: bool,
 }
 
@@ -88,7 +92,7 @@ impl Codec {
         }
     }
 
-    /// Compresses, seals and (if asked) verifies a blob whose id is already known.
+    /// Compresses and seals a blob whose id is already known.
     pub fn seal(&mut self, kind: BlobKind, id: &Id, plain: &[u8]) -> Result<Sealed> {
         let mut sealed = Sealed::default();
         self.seal_into(kind, id, plain, &mut sealed)?;
@@ -111,10 +115,22 @@ impl Codec {
         self.key.seal(&*self.random, payload, &mut out.bytes)?;
         out.uncompressed = if compressed { length } else { 0 };
         u32::try_from(out.bytes.len()).map_err(|_| too_large(id))?;
-        if self.encoding.verify {
-            self.verify(id, out)?;
-        }
         Ok(())
+    }
+
+    /// Seals what is no blob (a pack's header), appending to `out`.
+    pub fn seal_plain(&self, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        self.key.seal(&*self.random, plain, out)
+    }
+
+    /// The key it seals with.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Whether blobs are opened again before they are stored.
+    pub const fn verifies(&self) -> bool {
+        self.encoding.verify
     }
 
     /// Whether the blob is to be stored compressed; then its frame lies in `self.packed`.
@@ -131,18 +147,31 @@ impl Codec {
         Ok(kind == BlobKind::Tree || self.packed.len() < plain.len())
     }
 
-    /// Opens what was just sealed and checks its hash.
-    fn verify(&mut self, id: &Id, sealed: &Sealed) -> Result<()> {
-        let failed = |detail: &str| Error::new(Code::VerifyFailed, object(id), detail);
+    /// Opens a sealed blob, checks its hash and forgets its content; takes `beside` (what the blob lies in) into
+    /// `hash` at the same time, whatever comes out. The error says what is wrong with the blob.
+    pub fn prove(
+        &mut self,
+        id: &Id,
+        sealed: &[u8],
+        uncompressed: u32,
+        hash: &mut Hasher,
+        beside: &[u8],
+    ) -> std::result::Result<(), String> {
         let mut plain = std::mem::take(&mut self.plain);
-        let opened = self.decode(&sealed.bytes, sealed.uncompressed, &mut plain);
-        let result = match opened {
-            Err(detail) => Err(failed(&detail)),
-            Ok(()) if Id::of(&plain) != *id => Err(failed("other content after re-opening")),
-            Ok(()) => Ok(()),
-        };
+        let mut content = Hasher::default();
+        let opened = self.decode(sealed, uncompressed, &mut plain);
+        if opened.is_ok() {
+            content.update_both(&plain, hash, beside);
+        } else {
+            hash.update(beside);
+        }
         self.plain = plain;
-        result
+        opened?;
+        if content.finish() == *id {
+            Ok(())
+        } else {
+            Err(OTHER_CONTENT.to_owned())
+        }
     }
 
     /// Opens a sealed blob and checks its hash; the error is `damaged` about the blob.
@@ -165,7 +194,7 @@ impl Codec {
         opened.map_err(|detail| Error::damaged(object(id), detail))?;
         if Id::of(out) != *id {
             out.clear();
-            return Err(Error::damaged(object(id), "other content than its id says"));
+            return Err(Error::damaged(object(id), OTHER_CONTENT));
         }
         Ok(())
     }
@@ -314,18 +343,29 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_id_is_found_when_verifying() {
+    fn proving_hashes_what_lies_beside_whatever_comes_out() {
         let mut codec = codec(2, Compression::Auto);
-        for plain in [&b"content"[..], &noise(200_000)] {
-            let error = codec
-                .seal(BlobKind::Data, &Id::ZERO, plain)
-                .expect_err("refused");
-            assert_eq!(error.code(), Code::VerifyFailed);
+        let beside = noise(100_000);
+        for plain in [b"content".repeat(20_000), noise(200_000), Vec::new()] {
+            let id = Id::of(&plain);
+            let sealed = codec.seal(Data, &id, &plain).expect("sealed");
+            let mut broken = sealed.bytes.clone();
+            broken[20] ^= 1;
+            for (id, bytes, detail) in [
+                (id, &sealed.bytes, None),
+                (
+                    Id::ZERO,
+                    &sealed.bytes,
+                    Some("other content than its id says"),
+                ),
+                (id, &broken, Some("not authentic")),
+            ] {
+                let mut hash = Hasher::default();
+                let proved = codec.prove(&id, bytes, sealed.uncompressed, &mut hash, &beside);
+                assert_eq!(proved.err().as_deref(), detail);
+                assert_eq!(hash.finish(), Id::of(&beside));
+            }
         }
-        codec.encoding.verify = false;
-        codec
-            .seal(BlobKind::Data, &Id::ZERO, b"content")
-            .expect("not looked at");
     }
 
     proptest! {

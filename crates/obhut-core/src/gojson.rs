@@ -219,10 +219,10 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 /// A name for terminals and messages: printable characters as they are, everything else escaped as in
 /// [`quote`] (but `"` and `\` stay as they are when nothing else is escaped).
 pub fn display(name: &[u8]) -> String {
-    if let Ok(text) = std::str::from_utf8(name) {
-        if text.chars().all(is_print) {
-            return text.to_owned();
-        }
+    if let Ok(text) = std::str::from_utf8(name)
+        && text.chars().all(is_print)
+    {
+        return text.to_owned();
     }
     let mut out = Vec::with_capacity(name.len() + 16);
     quote(name, &mut out);

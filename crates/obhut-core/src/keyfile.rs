@@ -313,12 +313,16 @@ fn stretch(
     let invalid = || Error::internal("scrypt refuses checked parameters");
     let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| invalid())?;
     let mut derived = Box::new(Zeroizing::new([0; 64]));
-    let pool = rayon::ThreadPoolBuilder::new()
+    // Scoped: its threads have ended when it returns, and nothing of the password is left with them.
+    rayon::ThreadPoolBuilder::new()
         .num_threads(params.lanes())
         .thread_name(|n| format!("scrypt-{n}"))
-        .build()
-        .map_err(|e| Error::new(Code::Io, "thread", e.to_string()))?;
-    pool.install(|| wiped(|| scrypt::scrypt(password, salt, &scrypt_params, &mut **derived)))
+        .build_scoped(rayon::ThreadBuilder::run, |pool| {
+            pool.install(|| {
+                wiped(|| scrypt::scrypt(password, salt, &scrypt_params, &mut **derived))
+            })
+        })
+        .map_err(|e| Error::new(Code::Io, "thread", e.to_string()))?
         .map_err(|_| invalid())?;
     Ok(derived)
 }

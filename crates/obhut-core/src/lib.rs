@@ -36,6 +36,7 @@ pub mod prune;
 pub mod repo;
 pub mod restore;
 pub mod selftest;
+pub mod sha256;
 pub mod snapshot;
 #[cfg(test)]
 mod stages;

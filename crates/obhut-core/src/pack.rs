@@ -3,13 +3,11 @@
 //! `pack = blob_1 || … || blob_n || seal(header) || u32 length of the sealed header`. The header names the
 //! blobs in order; offsets are the running sum of their lengths. A pack's name is the SHA-256 of all its bytes.
 
-use sha2::{Digest, Sha256};
-
-use crate::blob::Sealed;
+use crate::blob::Codec;
 use crate::crypto::{Key, OVERHEAD};
 use crate::error::{Code, Error, Result};
 use crate::id::{BlobKind, Id};
-use crate::world::Random;
+use crate::sha256::Hasher;
 
 /// Bytes of a header entry of a raw blob: type, sealed length, id.
 const RAW_ENTRY: usize = 1 + 4 + 32;
@@ -49,9 +47,9 @@ pub struct PackedBlob {
 pub struct PackBuilder {
     bytes: Vec<u8>,
     blobs: Vec<PackedBlob>,
+    /// A blob each: whether it was opened and found right as it lies here.
+    proved: Vec<bool>,
     header: usize,
-    /// Of all bytes so far, hashed while they are warm in the cache.
-    hash: Sha256,
 }
 
 /// A finished pack.
@@ -66,19 +64,29 @@ pub struct FinishedPack {
 }
 
 impl PackBuilder {
-    /// Adds a sealed blob. The pack must not be [full](Self::is_full).
-    pub fn add(&mut self, kind: BlobKind, id: Id, sealed: &Sealed) {
+    /// An empty pack in a buffer that was used before.
+    pub fn in_buffer(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a sealed blob, compressed from so many bytes or (0) raw; `proved`: it was opened and found right after it
+    /// had been sealed. The pack must not be [full](Self::is_full).
+    pub fn add(&mut self, kind: BlobKind, id: Id, sealed: &[u8], uncompressed: u32, proved: bool) {
         let offset = u32::try_from(self.bytes.len()).expect("a full pack takes no more blobs");
-        let length = u32::try_from(sealed.bytes.len()).expect("checked when the blob was sealed");
-        self.hash.update(&sealed.bytes);
-        self.bytes.extend_from_slice(&sealed.bytes);
-        self.header += entry_size(sealed.uncompressed != 0);
+        let length = u32::try_from(sealed.len()).expect("checked when the blob was sealed");
+        self.bytes.extend_from_slice(sealed);
+        self.header += entry_size(uncompressed != 0);
+        self.proved.push(proved);
         self.blobs.push(PackedBlob {
             kind,
             id,
             offset,
             length,
-            uncompressed: sealed.uncompressed,
+            uncompressed,
         });
     }
 
@@ -100,9 +108,9 @@ impl PackBuilder {
     /// Appends the blobs of another unfinished pack; the two together must not be [full](Self::is_full).
     pub fn absorb(&mut self, other: Self) {
         let base = u32::try_from(self.bytes.len()).expect("a full pack takes no more blobs");
-        self.hash.update(&other.bytes);
         self.bytes.extend_from_slice(&other.bytes);
         self.header += other.header;
+        self.proved.extend(other.proved);
         self.blobs
             .extend(other.blobs.into_iter().map(|blob| PackedBlob {
                 offset: base + blob.offset,
@@ -110,23 +118,26 @@ impl PackBuilder {
             }));
     }
 
-    /// Seals the header, parses it back, names the pack.
-    pub fn finish(mut self, key: &Key, random: &dyn Random) -> Result<FinishedPack> {
+    /// Proves the blobs (unless `codec` is told not to), seals the header, parses it back, names the pack. An error
+    /// means that nothing of this pack may be stored.
+    pub fn finish(mut self, codec: &mut Codec) -> Result<FinishedPack> {
         if self.blobs.is_empty() {
             return Err(Error::internal("a pack without blobs"));
         }
+        let mut hash = Hasher::default();
+        self.prove(codec, &mut hash)?;
         let header = encode_header(&self.blobs);
         let start = self.bytes.len();
         self.bytes.reserve(header.len() + HEADER_BASE);
-        key.seal(random, &header, &mut self.bytes)?;
+        codec.seal_plain(&header, &mut self.bytes)?;
         let length = u32::try_from(self.bytes.len() - start).expect("a header has at most 16 MiB");
         self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.hash.update(&self.bytes[start..]);
-        let id = Id(self.hash.finalize().into());
+        hash.update(&self.bytes[start..]);
+        let id = hash.finish();
         let object = format!("pack {id}");
         let size = self.bytes.len() as u64;
         let unequal = |detail: &str| Error::new(Code::VerifyFailed, &object, detail);
-        match parse_header(&object, key, size, &self.bytes) {
+        match parse_header(&object, codec.key(), size, &self.bytes) {
             Ok(Ok(parsed)) if parsed == self.blobs => {}
             Ok(_) => return Err(unequal("its header reads differently")),
             Err(error) => return Err(unequal(error.detail())),
@@ -136,6 +147,24 @@ impl PackBuilder {
             bytes: self.bytes,
             blobs: self.blobs,
         })
+    }
+
+    /// Opens every blob that nobody has opened since it was sealed, from where it will be stored from; hashes all.
+    fn prove(&self, codec: &mut Codec, hash: &mut Hasher) -> Result<()> {
+        for (blob, proved) in self.blobs.iter().zip(&self.proved) {
+            let sealed = &self.bytes[blob.offset as usize..][..blob.length as usize];
+            if *proved || !codec.verifies() {
+                hash.update(sealed);
+                continue;
+            }
+            codec
+                .prove(&blob.id, sealed, blob.uncompressed, hash, sealed)
+                .map_err(|detail| {
+                    let detail = format!("opened again before it is stored: {detail}");
+                    Error::new(Code::VerifyFailed, format!("blob {}", blob.id), detail)
+                })?;
+        }
+        Ok(())
     }
 }
 

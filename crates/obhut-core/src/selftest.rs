@@ -9,6 +9,7 @@ use crate::crypto::{Key, KeyParts};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::polynomial::Polynomial;
+use crate::sha256::Hasher;
 
 const BLOB: &[u8] = b"hello restic\n";
 const FRAME: &[u8] = b"\x28\xb5\x2f\xfd\x20\x0d\x69\x00\x00hello restic\n";
@@ -25,6 +26,7 @@ pub fn once() -> Result<()> {
 pub fn run() -> Result<()> {
     let results = [
         ("SHA-256", hash()),
+        ("two SHA-256 at once", two_hashes()),
         ("AES and Poly1305", seal()),
         ("chunker", chunker()),
         ("zstd", compression().unwrap_or(false)),
@@ -38,6 +40,14 @@ pub fn run() -> Result<()> {
 fn hash() -> bool {
     let expected = "fbbd69198637d5360353c39796181175de6311c2a61abe2fe6392c938018660f";
     Id::of(BLOB).hex() == expected
+}
+
+/// Two messages of several blocks, of which the library knows the hashes too.
+fn two_hashes() -> bool {
+    let (one, other) = (BLOB.repeat(10), SEALED.repeat(5));
+    let (mut first, mut second) = (Hasher::default(), Hasher::default());
+    first.update_both(&one, &mut second, &other);
+    first.finish() == Id::of(&one) && second.finish() == Id::of(&other)
 }
 
 /// Opens a sealed text and refuses it with one bit changed.

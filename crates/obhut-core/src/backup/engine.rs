@@ -105,7 +105,7 @@ impl Engine<'_> {
             let result = guarded(|| match task {
                 Task::Directory(task) => self.list_directory(*task, tools),
                 Task::Files(task) => self.save_files(*task, tools),
-                Task::Chunk(task) => self.save_chunk(&task, tools),
+                Task::Chunk(task) => self.save_chunk(task, tools),
             });
             self.queue.done(result);
         }

@@ -240,10 +240,13 @@ impl Engine<'_> {
             })
         });
         shared.pending.fetch_add(1, Ordering::AcqRel);
+        let mut bytes = self.queue.buffer();
+        crate::buffer::clear(&mut bytes, chunk.len());
+        bytes.extend_from_slice(chunk);
         self.queue.push_chunk(ChunkTask {
             file: Arc::clone(shared),
             number: content.ids.len(),
-            bytes: chunk.to_vec(),
+            bytes,
         });
         // Filled in by whoever seals it.
         content.ids.push(Id::ZERO);
@@ -251,9 +254,9 @@ impl Engine<'_> {
     }
 
     /// Seals a piece of another thread's file.
-    pub fn save_chunk(&self, task: &ChunkTask, tools: &mut Tools) -> Result<()> {
+    pub fn save_chunk(&self, task: ChunkTask, tools: &mut Tools) -> Result<()> {
         let saved = self.save_blob(BlobKind::Data, &task.bytes, tools);
-        self.queue.release(task.bytes.len());
+        self.queue.release(task.bytes);
         let (id, added) = saved?;
         {
             let mut state = task.file.lock();

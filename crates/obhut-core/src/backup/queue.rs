@@ -27,6 +27,8 @@ pub enum Task {
 struct State {
     tasks: Vec<Task>,
     chunks: Vec<ChunkTask>,
+    /// Buffers of pieces that are done.
+    spare: Vec<Vec<u8>>,
     active: usize,
     failure: Option<Error>,
 }
@@ -98,9 +100,18 @@ impl Queue {
         state.tasks.is_empty() && state.chunks.len() < self.ahead
     }
 
-    /// Gives the room of a piece back.
-    pub fn release(&self, length: usize) {
-        self.pieces.fetch_sub(length, Relaxed);
+    /// Gives room and buffer of a piece back. Few buffers are kept: new memory costs a page fault every 4 KiB.
+    pub fn release(&self, bytes: Vec<u8>) {
+        self.pieces.fetch_sub(bytes.len(), Relaxed);
+        let mut state = self.lock();
+        if state.spare.len() <= self.ahead {
+            state.spare.push(bytes);
+        }
+    }
+
+    /// A buffer for a piece; what it holds says nothing.
+    pub fn buffer(&self) -> Vec<u8> {
+        self.lock().spare.pop().unwrap_or_default()
     }
 
     /// Adds a piece that room was reserved for.
@@ -159,6 +170,7 @@ impl Queue {
         let mut state = self.lock();
         state.tasks.clear();
         state.chunks.clear();
+        state.spare.clear();
         state.failure.take().map_or(Ok(()), Err)
     }
 

@@ -44,7 +44,6 @@ pub(super) fn check(
                 control: shared.control,
                 whole: WHOLE,
                 bytes: Vec::new(),
-                plain: Vec::new(),
             })
         },
         |reader, pack| {

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use sha2::{Digest, Sha256};
-
 use crate::blob::Codec;
 use crate::crypto::Key;
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
 use crate::job::Control;
 use crate::pack::{PackedBlob, parse_header};
+use crate::sha256::Hasher;
 use crate::store::Store;
 
 /// Packs up to this size are read in one piece; larger ones (legal up to 4 GiB) in windows and by blob.
@@ -39,8 +38,6 @@ pub(super) struct PackReader<'a> {
     pub whole: u64,
     /// Scratch: the bytes of a pack.
     pub bytes: Vec<u8>,
-    /// Scratch: the plaintext of a blob.
-    pub plain: Vec<u8>,
 }
 
 enum Content<'a> {
@@ -82,16 +79,15 @@ impl PackReader<'_> {
     ) -> Result<Vec<String>> {
         let name = FileName::new(FileKind::Pack, id);
         let mut problems = Vec::new();
-        let (content, hash) = if size <= self.whole {
+        let mut naming = Naming::default();
+        let content = if size <= self.whole {
             self.store.get_into(name, bytes)?;
-            (Content::Whole(bytes), Id::of(bytes))
+            naming.bytes = bytes;
+            Content::Whole(bytes)
         } else {
-            let hash = self.hash_windows(name, size)?;
-            (Content::Windows(name), hash)
+            naming.hash = self.hash_windows(name, size)?;
+            Content::Windows(name)
         };
-        if hash != id {
-            problems.push(format!("its content has the hash {hash}"));
-        }
         let size = match &content {
             Content::Whole(bytes) => bytes.len() as u64,
             Content::Windows(_) => size,
@@ -102,23 +98,27 @@ impl PackReader<'_> {
         }
         for blob in entries {
             self.control.check()?;
-            if let Some(problem) = self.blob(&content, size, blob)? {
+            if let Some(problem) = self.blob(&content, size, blob, &mut naming)? {
                 problems.push(problem);
             }
+        }
+        let hash = naming.finish();
+        if hash != id {
+            problems.insert(0, format!("its content has the hash {hash}"));
         }
         Ok(problems)
     }
 
-    fn hash_windows(&self, name: FileName, size: u64) -> Result<Id> {
-        let mut hash = Sha256::new();
+    fn hash_windows(&self, name: FileName, size: u64) -> Result<Hasher> {
+        let mut hash = Hasher::default();
         let mut at = 0;
         while at < size {
             self.control.check()?;
             let length = WINDOW.min(size - at);
-            hash.update(self.store.get_range(name, at, length as usize)?);
+            hash.update(&self.store.get_range(name, at, length as usize)?);
             at += length;
         }
-        Ok(Id(hash.finalize().into()))
+        Ok(hash)
     }
 
     fn slice<'c>(&self, content: &Content<'c>, at: u64, length: u64) -> Result<Cow<'c, [u8]>> {
@@ -158,19 +158,51 @@ impl PackReader<'_> {
         content: &Content<'_>,
         size: u64,
         blob: &PackedBlob,
+        naming: &mut Naming<'_>,
     ) -> Result<Option<String>> {
         let (at, length) = (u64::from(blob.offset), u64::from(blob.length));
-        if at + length > size {
+        let end = at + length;
+        if end > size {
             return Ok(Some(format!("blob {} lies beyond its end", blob.id)));
         }
         let sealed = self.slice(content, at, length)?;
-        let plain = &mut self.plain;
-        let opened = self
-            .codec
-            .open_into(&blob.id, &sealed, blob.uncompressed, plain);
-        Ok(opened
+        let beside = naming.up_to(end as usize);
+        let proved = self.codec.prove(
+            &blob.id,
+            &sealed,
+            blob.uncompressed,
+            &mut naming.hash,
+            beside,
+        );
+        Ok(proved
             .err()
-            .map(|error| format!("blob {}: {}", blob.id, error.detail())))
+            .map(|detail| format!("blob {}: {detail}", blob.id)))
+    }
+}
+
+/// The hash of a pack, taken while its blobs are; of one read in windows it is there before.
+#[derive(Default)]
+struct Naming<'a> {
+    hash: Hasher,
+    /// What is to be hashed still.
+    bytes: &'a [u8],
+    /// What was before that.
+    done: usize,
+}
+
+impl<'a> Naming<'a> {
+    /// The bytes not hashed yet that lie before `end`: the caller hashes them.
+    fn up_to(&mut self, end: usize) -> &'a [u8] {
+        let length = end.saturating_sub(self.done).min(self.bytes.len());
+        let (now, later) = self.bytes.split_at(length);
+        self.bytes = later;
+        self.done += length;
+        now
+    }
+
+    fn finish(mut self) -> Id {
+        self.hash.update(self.bytes);
+        self.hash.finish()
     }
 }
 

@@ -419,7 +419,6 @@ fn large_packs_are_read_in_windows_with_the_same_result() {
             control: &control,
             whole: 0,
             bytes: Vec::new(),
-            plain: Vec::new(),
         };
         assert!(reader.verify(*pack, size, &blobs).unwrap().is_ok());
         let mut bytes = world.memory.get(name).unwrap();

@@ -197,7 +197,7 @@ struct Trickle<'a> {
 impl Read for Trickle<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.reads += 1;
-        if self.reads % 5 == 0 {
+        if self.reads.is_multiple_of(5) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let length = self.piece.min(out.len());

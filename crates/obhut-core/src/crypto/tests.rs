@@ -140,6 +140,25 @@ fn fresh_ivs_and_keys_differ() {
     assert!(key.same_as(&key) && !key.same_as(&other));
 }
 
+/// Each of the three parts counts.
+#[test]
+fn keys_that_differ_in_one_part_are_not_the_same() {
+    let parts = || KeyParts {
+        encrypt: [1; 32],
+        mac_k: [2; 16],
+        mac_r: [3; 16],
+    };
+    let key = |parts| Key::from_parts(parts).expect("a key");
+    assert!(key(parts()).same_as(&key(parts())));
+    let mut others = [parts(), parts(), parts()];
+    others[0].encrypt[31] ^= 1;
+    others[1].mac_k[0] ^= 1;
+    others[2].mac_r[5] ^= 1;
+    for other in others {
+        assert!(!key(parts()).same_as(&key(other)));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

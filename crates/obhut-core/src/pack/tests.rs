@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::blob::{Compression, Encoding};
 use crate::crypto::tests::{LastByte, unhex, vector_key};
-use crate::world::SystemRandom;
+use crate::world::{Random, SystemRandom};
 
 /// The mini repository's pack (formats: restic 25.1).
 const PACK: &str = "00000000000000000000000000000001826d9fd2a8bdaa3fa8bbcafa78784f4c09b634c4837a05947600cc5adce38207\
@@ -36,6 +39,15 @@ fn pack_of(header: &[u8], blobs: usize) -> Vec<u8> {
     pack
 }
 
+fn codec(random: impl Random + 'static, verify: bool) -> Codec {
+    let encoding = Encoding {
+        version: 2,
+        compression: Compression::Auto,
+        verify,
+    };
+    Codec::new(Arc::new(vector_key()), Arc::new(random), encoding)
+}
+
 fn detail(pack: &[u8]) -> String {
     let error = parse(pack.len() as u64, pack).expect_err("damaged");
     assert_eq!((error.code(), error.object()), (Code::Damaged, "pack x"));
@@ -60,17 +72,13 @@ fn reads_the_mini_repositorys_pack() {
 fn builds_the_mini_repositorys_pack() {
     let pack = unhex(PACK);
     let mut builder = PackBuilder::default();
-    let sealed = Sealed {
-        bytes: pack[..54].to_vec(),
-        uncompressed: 13,
-    };
-    builder.add(BlobKind::Data, mini_blob().id, &sealed);
+    builder.add(BlobKind::Data, mini_blob().id, &pack[..54], 13, false);
     assert_eq!(
         (builder.size(), builder.count(), builder.is_full()),
         (131, 1, false)
     );
     let finished = builder
-        .finish(&vector_key(), &LastByte(2))
+        .finish(&mut codec(LastByte(2), true))
         .expect("finished");
     assert_eq!(finished.bytes, pack);
     assert_eq!(finished.id.hex(), PACK_ID);
@@ -149,9 +157,40 @@ fn a_full_header_is_readable() {
 #[test]
 fn an_empty_pack_is_a_defect() {
     let error = PackBuilder::default()
-        .finish(&vector_key(), &SystemRandom)
+        .finish(&mut codec(SystemRandom, true))
         .expect_err("refused");
     assert_eq!(error.code(), Code::Internal);
+}
+
+/// A flipped bit at any place of a blob, and a wrong name, are found before anything is stored; what was proved
+/// before is not looked at again, and neither is anything if verifying is off.
+#[test]
+fn a_wrong_blob_is_never_stored() {
+    let plain = b"content of a blob".repeat(500);
+    let id = Id::of(&plain);
+    for kind in [BlobKind::Data, BlobKind::Tree] {
+        let sealed = codec(SystemRandom, true).seal(kind, &id, &plain);
+        let sealed = sealed.expect("sealed");
+        let finish = |id: Id, bytes: &[u8], verify: bool, proved: bool| {
+            let mut builder = PackBuilder::default();
+            builder.add(kind, mini_blob().id, &unhex(PACK)[..54], 13, false);
+            builder.add(kind, id, bytes, sealed.uncompressed, proved);
+            builder.finish(&mut codec(SystemRandom, verify))
+        };
+        finish(id, &sealed.bytes, true, false).expect("right");
+        for at in 0..sealed.bytes.len() {
+            let mut wrong = sealed.bytes.clone();
+            wrong[at] ^= 1 << (at % 8);
+            let error = finish(id, &wrong, true, false).expect_err("refused");
+            assert_eq!(error.code(), Code::VerifyFailed);
+            assert_eq!(error.object(), format!("blob {id}"));
+        }
+        let other = Id::of(b"other");
+        let error = finish(other, &sealed.bytes, true, false).expect_err("refused");
+        assert_eq!(error.code(), Code::VerifyFailed);
+        finish(other, &sealed.bytes, false, false).expect("not looked at");
+        finish(other, &sealed.bytes, true, true).expect("not looked at");
+    }
 }
 
 fn blobs() -> impl Strategy<Value = Vec<(bool, [u8; 32], u8, u32)>> {
@@ -174,11 +213,8 @@ fn builder_of(blobs: &[(bool, [u8; 32], u8, u32)]) -> PackBuilder {
         } else {
             BlobKind::Data
         };
-        let sealed = Sealed {
-            bytes: vec![id[0]; OVERHEAD + usize::from(*length)],
-            uncompressed: *uncompressed,
-        };
-        builder.add(kind, Id(*id), &sealed);
+        let sealed = vec![id[0]; OVERHEAD + usize::from(*length)];
+        builder.add(kind, Id(*id), &sealed, *uncompressed, true);
     }
     builder
 }
@@ -195,7 +231,7 @@ proptest! {
         let entries = first.iter().chain(&second).map(|blob| blob.3 != 0);
         let packed: usize = first.iter().chain(&second).map(|blob| OVERHEAD + usize::from(blob.2)).sum();
         prop_assert_eq!(size as u64, packed as u64 + header_size(entries));
-        let pack = builder.finish(&vector_key(), &SystemRandom).expect("finished");
+        let pack = builder.finish(&mut codec(SystemRandom, true)).expect("finished");
         prop_assert_eq!(pack.bytes.len(), size);
         prop_assert_eq!(pack.id, Id::of(&pack.bytes));
         let file = size as u64;

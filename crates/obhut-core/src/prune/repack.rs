@@ -197,9 +197,10 @@ impl Copier<'_> {
         });
         match opened {
             Some(Ok(sealed)) if !self.must_recompress(blob) => {
-                out.bytes.clear();
-                out.bytes.extend_from_slice(sealed);
-                out.uncompressed = uncompressed;
+                let length = plain.len() as u64;
+                self.writer
+                    .put_copy(blob.kind, blob.id, length, sealed, uncompressed)?;
+                return Ok(());
             }
             Some(Ok(_)) => codec.seal_into(blob.kind, &blob.id, plain, out)?,
             failed => {

@@ -153,10 +153,11 @@ pub(super) fn copies_to_make<C: Copies + ?Sized>(
     let mut out = Bits::new(copies.len());
     each_blob(copies, |slots| {
         let kept = |slot: usize| actions[copies.copy(slot).pack] == Action::Keep;
-        if copies.copy(slots.start).used && !slots.clone().any(kept) {
-            if let Some(slot) = slots.clone().find(|&slot| chosen.get(slot)) {
-                out.set(slot);
-            }
+        if copies.copy(slots.start).used
+            && !slots.clone().any(kept)
+            && let Some(slot) = slots.clone().find(|&slot| chosen.get(slot))
+        {
+            out.set(slot);
         }
     });
     out

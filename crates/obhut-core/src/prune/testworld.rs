@@ -66,7 +66,7 @@ pub type Content = BTreeMap<(u8, u8), Vec<u8>>;
 /// The bytes of chunk `n`: of different lengths, half of them compressible.
 pub fn chunk(n: u8) -> Vec<u8> {
     let length = 60 + usize::from(n) * 17;
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         return vec![n; length];
     }
     let blocks = (0..length.div_ceil(32)).flat_map(|k| Id::of(&[n, k as u8]).0);

@@ -212,11 +212,9 @@ impl<'a> Walk<'a> {
         below: bool,
     ) -> Result<Option<Frame>> {
         let dir = Target::child(&frame.dir, &node.name);
-        if selected {
-            if let Err(errno) = self.ensure(&dir) {
-                self.failed(errno)?;
-                return Ok(None);
-            }
+        if selected && let Err(errno) = self.ensure(&dir) {
+            self.failed(errno)?;
+            return Ok(None);
         }
         let meta = Some(self.meta(&mut node)?);
         self.note_foreign(&node);

@@ -211,12 +211,12 @@ impl Cache {
     fn forget(&self, name: FileName) {
         self.state().checked.remove(&name);
         let path = self.path(name);
-        if let Ok(meta) = std::fs::metadata(&path) {
-            if remove(&path) {
-                let size = meta.len();
-                let less = |used: u64| Some(used.saturating_sub(size));
-                let _ = self.used.fetch_update(Relaxed, Relaxed, less);
-            }
+        if let Ok(meta) = std::fs::metadata(&path)
+            && remove(&path)
+        {
+            let size = meta.len();
+            let less = |used: u64| Some(used.saturating_sub(size));
+            let _ = self.used.fetch_update(Relaxed, Relaxed, less);
         }
     }
 

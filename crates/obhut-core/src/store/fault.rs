@@ -91,7 +91,7 @@ impl Plan {
             When::Never => false,
             When::At(n) if self.fault == Fault::Gone => call >= n,
             When::At(n) => call == n,
-            When::OneIn(k, seed) => mix(seed ^ mix(call)) % k.max(1) == 0,
+            When::OneIn(k, seed) => mix(seed ^ mix(call)).is_multiple_of(k.max(1)),
         }
     }
 }
@@ -203,11 +203,12 @@ impl Faults {
 
     /// Keeps the list as it is, if stale lists are asked for.
     fn remember(&self, kind: FileKind) {
-        if self.plan.fault == Fault::StaleList && kind != FileKind::Config {
-            if let Ok(listed) = self.inner.list(kind) {
-                let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-                before.insert(kind, listed);
-            }
+        if self.plan.fault == Fault::StaleList
+            && kind != FileKind::Config
+            && let Ok(listed) = self.inner.list(kind)
+        {
+            let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+            before.insert(kind, listed);
         }
     }
 }
