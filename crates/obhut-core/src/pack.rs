@@ -4,6 +4,7 @@
 //! blobs in order; offsets are the running sum of their lengths. A pack's name is the SHA-256 of all its bytes.
 
 use crate::blob::Codec;
+use crate::buffer;
 use crate::crypto::{Key, OVERHEAD};
 use crate::error::{Code, Error, Result};
 use crate::id::{BlobKind, Id};
@@ -42,6 +43,21 @@ pub struct PackedBlob {
     pub uncompressed: u32,
 }
 
+/// A sealed blob on its way into a pack.
+#[derive(Clone, Copy, Debug)]
+pub struct SealedBlob<'a> {
+    /// Data or tree.
+    pub kind: BlobKind,
+    /// The blob's id.
+    pub id: Id,
+    /// IV, ciphertext, tag.
+    pub bytes: &'a [u8],
+    /// Plaintext length if compressed, else 0.
+    pub uncompressed: u32,
+    /// It was opened and found right after it had been sealed: [`PackBuilder::finish`] does not do so again.
+    pub proved: bool,
+}
+
 /// A pack being filled.
 #[derive(Debug, Default)]
 pub struct PackBuilder {
@@ -64,29 +80,28 @@ pub struct FinishedPack {
 }
 
 impl PackBuilder {
-    /// An empty pack in a buffer that was used before.
-    pub fn in_buffer(mut bytes: Vec<u8>) -> Self {
-        bytes.clear();
+    /// An empty pack in a buffer that was used before, for about so many bytes.
+    pub fn in_buffer(mut bytes: Vec<u8>, length: usize) -> Self {
+        buffer::clear(&mut bytes, length);
         Self {
             bytes,
             ..Self::default()
         }
     }
 
-    /// Adds a sealed blob, compressed from so many bytes or (0) raw; `proved`: it was opened and found right after it
-    /// had been sealed. The pack must not be [full](Self::is_full).
-    pub fn add(&mut self, kind: BlobKind, id: Id, sealed: &[u8], uncompressed: u32, proved: bool) {
+    /// Adds a sealed blob. The pack must not be [full](Self::is_full).
+    pub fn add(&mut self, blob: &SealedBlob<'_>) {
         let offset = u32::try_from(self.bytes.len()).expect("a full pack takes no more blobs");
-        let length = u32::try_from(sealed.len()).expect("checked when the blob was sealed");
-        self.bytes.extend_from_slice(sealed);
-        self.header += entry_size(uncompressed != 0);
-        self.proved.push(proved);
+        let length = u32::try_from(blob.bytes.len()).expect("checked when the blob was sealed");
+        self.bytes.extend_from_slice(blob.bytes);
+        self.header += entry_size(blob.uncompressed != 0);
+        self.proved.push(blob.proved);
         self.blobs.push(PackedBlob {
-            kind,
-            id,
+            kind: blob.kind,
+            id: blob.id,
             offset,
             length,
-            uncompressed,
+            uncompressed: blob.uncompressed,
         });
     }
 

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::id::{BlobKind, FileKind, FileName, Id};
 use crate::index::{Index, file};
 use crate::job::{Control, guarded};
-use crate::pack::PackBuilder;
+use crate::pack::{PackBuilder, SealedBlob};
 use crate::repo::Repository;
 use crate::world::Random;
 
@@ -148,48 +148,28 @@ impl BlobWriter {
 
     /// Adds a claimed blob; gives the bytes it takes in the repository. Blocks while uploads lag.
     pub fn put(&self, kind: BlobKind, id: Id, plain_length: u64, sealed: &Sealed) -> Result<u64> {
-        let blob = Blob {
+        let blob = SealedBlob {
             kind,
             id,
-            plain_length,
-            sealed: &sealed.bytes,
+            bytes: &sealed.bytes,
             uncompressed: sealed.uncompressed,
             proved: false,
         };
-        self.add(blob)
+        self.put_blob(&blob, plain_length)
     }
 
-    /// [`BlobWriter::put`] for a sealed blob of a pack that was opened and found right just now.
-    pub fn put_copy(
-        &self,
-        kind: BlobKind,
-        id: Id,
-        plain_length: u64,
-        sealed: &[u8],
-        uncompressed: u32,
-    ) -> Result<u64> {
-        let blob = Blob {
-            kind,
-            id,
-            plain_length,
-            sealed,
-            uncompressed,
-            proved: true,
-        };
-        self.add(blob)
-    }
-
-    fn add(&self, blob: Blob<'_>) -> Result<u64> {
+    /// [`BlobWriter::put`] for any sealed blob, also one that was proved where it was copied from.
+    pub fn put_blob(&self, blob: &SealedBlob<'_>, plain_length: u64) -> Result<u64> {
         self.control.check()?;
         self.uploader.check()?;
-        let packed = blob.sealed.len() as u64 + if blob.uncompressed == 0 { 37 } else { 41 };
+        let packed = blob.bytes.len() as u64 + if blob.uncompressed == 0 { 37 } else { 41 };
         {
             let mut stats = lock(&self.stats);
             match blob.kind {
                 BlobKind::Data => stats.data_blobs += 1,
                 BlobKind::Tree => stats.tree_blobs += 1,
             }
-            stats.bytes += blob.plain_length;
+            stats.bytes += plain_length;
             stats.packed_bytes += packed;
         }
         if self.dry_run {
@@ -198,15 +178,9 @@ impl BlobWriter {
         let which = lock(&self.coin).flip(self.uploader.repo.random().as_ref())?;
         let full = {
             let mut pack = lock(&self.open[blob.kind as usize][usize::from(which)]);
-            pack.add(
-                blob.kind,
-                blob.id,
-                blob.sealed,
-                blob.uncompressed,
-                blob.proved,
-            );
+            pack.add(blob);
             (pack.size() >= self.pack_size || pack.is_full())
-                .then(|| std::mem::replace(&mut *pack, self.uploader.empty_pack()))
+                .then(|| std::mem::replace(&mut *pack, self.empty_pack()))
         };
         full.map_or(Ok(()), |pack| self.send(pack))?;
         Ok(packed)
@@ -238,6 +212,11 @@ impl BlobWriter {
             stats.packed_bytes += uploaded.overhead;
         }
         Ok(stats)
+    }
+
+    fn empty_pack(&self) -> PackBuilder {
+        let buffer = lock(&self.uploader.spare).pop().unwrap_or_default();
+        PackBuilder::in_buffer(buffer, self.pack_size)
     }
 
     fn shard(&self, id: &Id) -> &Mutex<HashSet<(BlobKind, Id)>> {
@@ -278,17 +257,6 @@ impl Drop for BlobWriter {
             self.join();
         }
     }
-}
-
-/// What [`BlobWriter::add`] adds.
-#[derive(Clone, Copy)]
-struct Blob<'a> {
-    kind: BlobKind,
-    id: Id,
-    plain_length: u64,
-    sealed: &'a [u8],
-    uncompressed: u32,
-    proved: bool,
 }
 
 /// Random bits, 64 from one call to the system.
@@ -336,10 +304,6 @@ struct Uploader {
 }
 
 impl Uploader {
-    fn empty_pack(&self) -> PackBuilder {
-        PackBuilder::in_buffer(lock(&self.spare).pop().unwrap_or_default())
-    }
-
     fn check(&self) -> Result<()> {
         lock(&self.state).failure.clone().map_or(Ok(()), Err)
     }

@@ -184,24 +184,22 @@ impl PackReader<'_> {
 #[derive(Default)]
 struct Naming<'a> {
     hash: Hasher,
-    /// What is to be hashed still.
+    /// The whole pack.
     bytes: &'a [u8],
-    /// What was before that.
+    /// So many of them are hashed.
     done: usize,
 }
 
 impl<'a> Naming<'a> {
     /// The bytes not hashed yet that lie before `end`: the caller hashes them.
     fn up_to(&mut self, end: usize) -> &'a [u8] {
-        let length = end.saturating_sub(self.done).min(self.bytes.len());
-        let (now, later) = self.bytes.split_at(length);
-        self.bytes = later;
-        self.done += length;
-        now
+        let start = self.done;
+        self.done = end.min(self.bytes.len()).max(start);
+        &self.bytes[start..self.done]
     }
 
     fn finish(mut self) -> Id {
-        self.hash.update(self.bytes);
+        self.hash.update(&self.bytes[self.done..]);
         self.hash.finish()
     }
 }

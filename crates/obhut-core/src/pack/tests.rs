@@ -39,6 +39,16 @@ fn pack_of(header: &[u8], blobs: usize) -> Vec<u8> {
     pack
 }
 
+fn sealed_blob(kind: BlobKind, id: Id, bytes: &[u8], uncompressed: u32) -> SealedBlob<'_> {
+    SealedBlob {
+        kind,
+        id,
+        bytes,
+        uncompressed,
+        proved: false,
+    }
+}
+
 fn codec(random: impl Random + 'static, verify: bool) -> Codec {
     let encoding = Encoding {
         version: 2,
@@ -72,7 +82,12 @@ fn reads_the_mini_repositorys_pack() {
 fn builds_the_mini_repositorys_pack() {
     let pack = unhex(PACK);
     let mut builder = PackBuilder::default();
-    builder.add(BlobKind::Data, mini_blob().id, &pack[..54], 13, false);
+    builder.add(&sealed_blob(
+        BlobKind::Data,
+        mini_blob().id,
+        &pack[..54],
+        13,
+    ));
     assert_eq!(
         (builder.size(), builder.count(), builder.is_full()),
         (131, 1, false)
@@ -173,8 +188,11 @@ fn a_wrong_blob_is_never_stored() {
         let sealed = sealed.expect("sealed");
         let finish = |id: Id, bytes: &[u8], verify: bool, proved: bool| {
             let mut builder = PackBuilder::default();
-            builder.add(kind, mini_blob().id, &unhex(PACK)[..54], 13, false);
-            builder.add(kind, id, bytes, sealed.uncompressed, proved);
+            builder.add(&sealed_blob(kind, mini_blob().id, &unhex(PACK)[..54], 13));
+            builder.add(&SealedBlob {
+                proved,
+                ..sealed_blob(kind, id, bytes, sealed.uncompressed)
+            });
             builder.finish(&mut codec(SystemRandom, verify))
         };
         finish(id, &sealed.bytes, true, false).expect("right");
@@ -191,6 +209,16 @@ fn a_wrong_blob_is_never_stored() {
         finish(other, &sealed.bytes, false, false).expect("not looked at");
         finish(other, &sealed.bytes, true, true).expect("not looked at");
     }
+}
+
+/// What an enormous blob needed is given back.
+#[test]
+fn a_buffer_far_too_large_is_not_used_again() {
+    let usual = PackBuilder::in_buffer(Vec::with_capacity(20 << 20), 16 << 20);
+    assert!(usual.bytes.capacity() >= 20 << 20);
+    let far = PackBuilder::in_buffer(Vec::with_capacity(200 << 20), 16 << 20);
+    assert!(far.bytes.capacity() < 200 << 20);
+    assert!(usual.bytes.is_empty() && far.bytes.is_empty());
 }
 
 fn blobs() -> impl Strategy<Value = Vec<(bool, [u8; 32], u8, u32)>> {
@@ -214,7 +242,10 @@ fn builder_of(blobs: &[(bool, [u8; 32], u8, u32)]) -> PackBuilder {
             BlobKind::Data
         };
         let sealed = vec![id[0]; OVERHEAD + usize::from(*length)];
-        builder.add(kind, Id(*id), &sealed, *uncompressed, true);
+        builder.add(&SealedBlob {
+            proved: true,
+            ..sealed_blob(kind, Id(*id), &sealed, *uncompressed)
+        });
     }
     builder
 }

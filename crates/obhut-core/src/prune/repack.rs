@@ -11,6 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::{BlobKind, FileKind, FileName, Id};
 use crate::index::{Entry, Index};
 use crate::job::Control;
+use crate::pack::SealedBlob;
 use crate::packer::BlobWriter;
 use crate::pool;
 use crate::repo::Repository;
@@ -197,9 +198,14 @@ impl Copier<'_> {
         });
         match opened {
             Some(Ok(sealed)) if !self.must_recompress(blob) => {
-                let length = plain.len() as u64;
-                self.writer
-                    .put_copy(blob.kind, blob.id, length, sealed, uncompressed)?;
+                let copy = SealedBlob {
+                    kind: blob.kind,
+                    id: blob.id,
+                    bytes: sealed,
+                    uncompressed,
+                    proved: true,
+                };
+                self.writer.put_blob(&copy, plain.len() as u64)?;
                 return Ok(());
             }
             Some(Ok(_)) => codec.seal_into(blob.kind, &blob.id, plain, out)?,
