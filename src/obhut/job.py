@@ -78,7 +78,8 @@ def watch(job: Job, reporter: Reporter, title: str = "") -> dict[str, Any]:
                     _stop(job)
                     break
                 _drain(job, reporter, title)
-            _drain(job, reporter, "")
+            # A job that ends within the first slice was never looked at: who asked meanwhile gets the last figures.
+            _drain(job, reporter, title if signals.status_pending() else "")
         except BaseException:
             _stop(job)
             raise

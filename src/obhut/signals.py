@@ -51,6 +51,11 @@ def status_wanted() -> bool:
     return wanted
 
 
+def status_pending() -> bool:
+    """Whether somebody asked for the status and :func:`status_wanted` has not told so yet."""
+    return _State.status_wanted
+
+
 def _handle(number: int, _frame: object) -> None:
     _State.caught = number
     _State.count += 1

@@ -81,3 +81,17 @@ def test_with_quiet_it_is_told_too(source: Path, tmp_path: Path) -> None:
     code, out, err, _ = asked(ours, "run", "--quiet", source)
     assert (code, out) == (0, b"")
     assert b"] backup" in err
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_an_operation_that_is_over_at_once_tells_it_too(tmp_path: Path, words: tuple[str, ...]) -> None:
+    ours = Obhut(tmp_path / "repo")
+    ours.init()
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_text("little")
+    code, out, err, _ = asked(ours, "run", *words, tmp_path / "source")
+    assert code == 0
+    if words:
+        assert "status" in [json.loads(line)["message_type"] for line in out.splitlines()]
+    else:
+        assert b"] backup" in err
