@@ -29,8 +29,8 @@ pytestmark = [
     pytest.mark.needs("strace"),
 ]
 
-#: Enough for a dozen packs of the least size.
-LARGE: Final = 40 << 20
+#: Enough for a dozen packs of the least size, and for more than eight that a prune removes, however chunks fall.
+LARGE: Final = 64 << 20
 
 
 @pytest.fixture(scope="module")
