@@ -8,15 +8,21 @@
 
 use std::sync::Arc;
 
+mod opener;
+
+pub use opener::{Opened, Opener};
+
 use crate::buffer;
 use crate::compress::Zstd;
 use crate::crypto::{Key, OVERHEAD};
 use crate::error::{Code, Error, Result};
 use crate::id::{BlobKind, Id};
-use crate::sha256::Hasher;
 use crate::world::Random;
 
 const OTHER_CONTENT: &str = "other content than its id says";
+
+/// Buffers that are kept: one for the blob being opened, one for the one that waits.
+const BUFFERS: usize = 2;
 
 /// A sealed blob, ready for a pack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,8 +81,8 @@ pub struct Codec {
     zstd: Option<Zstd>,
     /// Scratch: a compressed blob.
     packed: Vec<u8>,
-    /// Scratch: a decompressed blob, for verifying.
-    plain: Vec<u8>,
+    /// Buffers for contents, to be used again.
+    buffers: Vec<Vec<u8>>,
 }
 
 impl Codec {
@@ -88,7 +94,7 @@ impl Codec {
             encoding,
             zstd: None,
             packed: Vec::new(),
-            plain: Vec::new(),
+            buffers: Vec::new(),
         }
     }
 
@@ -147,31 +153,15 @@ impl Codec {
         Ok(kind == BlobKind::Tree || self.packed.len() < plain.len())
     }
 
-    /// Opens a sealed blob, checks its hash and forgets its content; takes `beside` (what the blob lies in) into
-    /// `hash` at the same time, whatever comes out. The error says what is wrong with the blob.
-    pub fn prove(
-        &mut self,
-        id: &Id,
-        sealed: &[u8],
-        uncompressed: u32,
-        hash: &mut Hasher,
-        beside: &[u8],
-    ) -> std::result::Result<(), String> {
-        let mut plain = std::mem::take(&mut self.plain);
-        let mut content = Hasher::default();
-        let opened = self.decode(sealed, uncompressed, &mut plain);
-        if opened.is_ok() {
-            content.update_both(&plain, hash, beside);
-        } else {
-            hash.update(beside);
+    /// Takes a buffer back that [`Opener::ready`] gave.
+    pub fn give_back(&mut self, plain: Vec<u8>) {
+        if self.buffers.len() < BUFFERS {
+            self.buffers.push(plain);
         }
-        self.plain = plain;
-        opened?;
-        if content.finish() == *id {
-            Ok(())
-        } else {
-            Err(OTHER_CONTENT.to_owned())
-        }
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
     }
 
     /// Opens a sealed blob and checks its hash; the error is `damaged` about the blob.
@@ -199,7 +189,7 @@ impl Codec {
         Ok(())
     }
 
-    /// Opens and decompresses; nothing is said about the content's hash.
+    /// Opens and decompresses. Nothing is said about the content's hash: outside this module there is no such thing.
     fn decode(
         &mut self,
         sealed: &[u8],
@@ -340,32 +330,6 @@ mod tests {
             sealed.expect("sealed").bytes.len()
         };
         assert!(size(Compression::Max) < size(Compression::Fastest));
-    }
-
-    #[test]
-    fn proving_hashes_what_lies_beside_whatever_comes_out() {
-        let mut codec = codec(2, Compression::Auto);
-        let beside = noise(100_000);
-        for plain in [b"content".repeat(20_000), noise(200_000), Vec::new()] {
-            let id = Id::of(&plain);
-            let sealed = codec.seal(Data, &id, &plain).expect("sealed");
-            let mut broken = sealed.bytes.clone();
-            broken[20] ^= 1;
-            for (id, bytes, detail) in [
-                (id, &sealed.bytes, None),
-                (
-                    Id::ZERO,
-                    &sealed.bytes,
-                    Some("other content than its id says"),
-                ),
-                (id, &broken, Some("not authentic")),
-            ] {
-                let mut hash = Hasher::default();
-                let proved = codec.prove(&id, bytes, sealed.uncompressed, &mut hash, &beside);
-                assert_eq!(proved.err().as_deref(), detail);
-                assert_eq!(hash.finish(), Id::of(&beside));
-            }
-        }
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! `pack = blob_1 || … || blob_n || seal(header) || u32 length of the sealed header`. The header names the
 //! blobs in order; offsets are the running sum of their lengths. A pack's name is the SHA-256 of all its bytes.
 
-use crate::blob::Codec;
+use crate::blob::{Codec, Opener};
 use crate::buffer;
 use crate::crypto::{Key, OVERHEAD};
 use crate::error::{Code, Error, Result};
@@ -139,8 +139,7 @@ impl PackBuilder {
         if self.blobs.is_empty() {
             return Err(Error::internal("a pack without blobs"));
         }
-        let mut hash = Hasher::default();
-        self.prove(codec, &mut hash)?;
+        let mut hash = self.prove(codec)?;
         let header = encode_header(&self.blobs);
         let start = self.bytes.len();
         self.bytes.reserve(header.len() + HEADER_BASE);
@@ -164,23 +163,32 @@ impl PackBuilder {
         })
     }
 
-    /// Opens every blob that nobody has opened since it was sealed, from where it will be stored from; hashes all.
-    fn prove(&self, codec: &mut Codec, hash: &mut Hasher) -> Result<()> {
+    /// Opens every blob that nobody has opened since it was sealed, from where it will be stored from; the hash of
+    /// all that is in the pack so far.
+    fn prove(&self, codec: &mut Codec) -> Result<Hasher> {
+        let mut opener = Opener::beside(&self.bytes);
         for (blob, proved) in self.blobs.iter().zip(&self.proved) {
-            let sealed = &self.bytes[blob.offset as usize..][..blob.length as usize];
-            if *proved || !codec.verifies() {
-                hash.update(sealed);
-                continue;
+            if !*proved && codec.verifies() {
+                let sealed = &self.bytes[blob.offset as usize..][..blob.length as usize];
+                opener.open(codec, blob.id, &blob.id, sealed, blob.uncompressed);
+                all_right(&mut opener, codec)?;
             }
-            codec
-                .prove(&blob.id, sealed, blob.uncompressed, hash, sealed)
-                .map_err(|detail| {
-                    let detail = format!("opened again before it is stored: {detail}");
-                    Error::new(Code::VerifyFailed, format!("blob {}", blob.id), detail)
-                })?;
         }
-        Ok(())
+        opener.end();
+        all_right(&mut opener, codec)?;
+        Ok(opener.into_hash())
     }
+}
+
+fn all_right(opener: &mut Opener<'_, Id>, codec: &mut Codec) -> Result<()> {
+    while let Some((id, opened)) = opener.ready() {
+        let plain = opened.map_err(|detail| {
+            let detail = format!("opened again before it is stored: {detail}");
+            Error::new(Code::VerifyFailed, format!("blob {id}"), detail)
+        })?;
+        codec.give_back(plain);
+    }
+    Ok(())
 }
 
 const fn entry_size(compressed: bool) -> usize {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::blob::Codec;
+use crate::blob::{Codec, Opener};
 use crate::crypto::Key;
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName, Id};
@@ -79,18 +79,15 @@ impl PackReader<'_> {
     ) -> Result<Vec<String>> {
         let name = FileName::new(FileKind::Pack, id);
         let mut problems = Vec::new();
-        let mut naming = Naming::default();
-        let content = if size <= self.whole {
+        // The hash of a pack is taken while its blobs' are; of one read in windows it is there before.
+        let (content, size, mut opener, hash) = if size <= self.whole {
             self.store.get_into(name, bytes)?;
-            naming.bytes = bytes;
-            Content::Whole(bytes)
+            let bytes = bytes.as_slice();
+            let size = bytes.len() as u64;
+            (Content::Whole(bytes), size, Opener::beside(bytes), None)
         } else {
-            naming.hash = self.hash_windows(name, size)?;
-            Content::Windows(name)
-        };
-        let size = match &content {
-            Content::Whole(bytes) => bytes.len() as u64,
-            Content::Windows(_) => size,
+            let hash = self.hash_windows(name, size)?;
+            (Content::Windows(name), size, Opener::default(), Some(hash))
         };
         match self.header(&name.to_string(), &content, size)? {
             Ok(header) => compare(&header, entries, &mut problems),
@@ -98,11 +95,14 @@ impl PackReader<'_> {
         }
         for blob in entries {
             self.control.check()?;
-            if let Some(problem) = self.blob(&content, size, blob, &mut naming)? {
+            if let Some(problem) = self.blob(&content, size, blob, &mut opener)? {
                 problems.push(problem);
             }
+            self.judged(&mut opener, &mut problems);
         }
-        let hash = naming.finish();
+        opener.end();
+        self.judged(&mut opener, &mut problems);
+        let hash = hash.unwrap_or_else(|| opener.into_hash()).finish();
         if hash != id {
             problems.insert(0, format!("its content has the hash {hash}"));
         }
@@ -153,54 +153,37 @@ impl PackReader<'_> {
         }
     }
 
+    /// Opens a blob, or says why that is not possible.
     fn blob(
         &mut self,
         content: &Content<'_>,
         size: u64,
         blob: &PackedBlob,
-        naming: &mut Naming<'_>,
+        opener: &mut Opener<'_, Id>,
     ) -> Result<Option<String>> {
         let (at, length) = (u64::from(blob.offset), u64::from(blob.length));
-        let end = at + length;
-        if end > size {
+        if at + length > size {
             return Ok(Some(format!("blob {} lies beyond its end", blob.id)));
         }
         let sealed = self.slice(content, at, length)?;
-        let beside = naming.up_to(end as usize);
-        let proved = self.codec.prove(
+        opener.open(
+            &mut self.codec,
+            blob.id,
             &blob.id,
             &sealed,
             blob.uncompressed,
-            &mut naming.hash,
-            beside,
         );
-        Ok(proved
-            .err()
-            .map(|detail| format!("blob {}: {detail}", blob.id)))
-    }
-}
-
-/// The hash of a pack, taken while its blobs are; of one read in windows it is there before.
-#[derive(Default)]
-struct Naming<'a> {
-    hash: Hasher,
-    /// The whole pack.
-    bytes: &'a [u8],
-    /// So many of them are hashed.
-    done: usize,
-}
-
-impl<'a> Naming<'a> {
-    /// The bytes not hashed yet that lie before `end`: the caller hashes them.
-    fn up_to(&mut self, end: usize) -> &'a [u8] {
-        let start = self.done;
-        self.done = end.min(self.bytes.len()).max(start);
-        &self.bytes[start..self.done]
+        Ok(None)
     }
 
-    fn finish(mut self) -> Id {
-        self.hash.update(&self.bytes[self.done..]);
-        self.hash.finish()
+    /// Notes what is wrong with the blobs that are done.
+    fn judged(&mut self, opener: &mut Opener<'_, Id>, problems: &mut Vec<String>) {
+        while let Some((id, opened)) = opener.ready() {
+            match opened {
+                Ok(plain) => self.codec.give_back(plain),
+                Err(detail) => problems.push(format!("blob {id}: {detail}")),
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! (a single larger file is a batch of its own). At about 300 bytes an entry and 8 + 60 bytes a blob
 //! reference with its plan, one batch stays below 30 MiB; at most three exist at a time (being walked,
 //! waiting, being restored). To this come, for each thread, one read (at most 2 MiB from local storage,
-//! 32 MiB from remote storage) and one decoded blob (at most 8 MiB as restic cuts them).
+//! 32 MiB from remote storage) and two decoded blobs (at most 8 MiB each as restic cuts them).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -7,7 +7,7 @@
 use super::Run;
 use super::files::Files;
 use super::plan::{Piece, Plan, Read};
-use crate::blob::Codec;
+use crate::blob::{Codec, Opener};
 use crate::error::{Code, Error, Result};
 use crate::id::{FileKind, FileName};
 use crate::index::Entry;
@@ -21,10 +21,10 @@ pub struct Fetcher<'a> {
     files: &'a Files<'a>,
     plan: &'a Plan,
     codec: Codec,
+    /// Holds back at most one blob, also from read to read.
+    opener: Opener<'a, Piece>,
     /// Scratch: the bytes of a read.
     sealed: Vec<u8>,
-    /// Scratch: the plaintext of a blob.
-    plain: Vec<u8>,
     worker: usize,
     /// The file that the display shows for this thread.
     shown: Option<u32>,
@@ -38,14 +38,14 @@ impl<'a> Fetcher<'a> {
             files,
             plan,
             codec: run.repo.codec(),
+            opener: Opener::default(),
             sealed: Vec::new(),
-            plain: Vec::new(),
             worker,
             shown: None,
         }
     }
 
-    /// Carries out one read of the plan.
+    /// Carries out one read of the plan. One of its blobs may be delivered by the next read, or [`Fetcher::end`].
     pub fn fetch(&mut self, read: &Read) -> Result<()> {
         let (run, plan) = (self.run, self.plan);
         let pieces = &plan.pieces[read.first_piece..read.end_piece];
@@ -56,19 +56,62 @@ impl<'a> Fetcher<'a> {
             let sealed = whole
                 .then(|| self.sealed.get(start..start + piece.length as usize))
                 .flatten();
-            let opened = open(run, piece, sealed, &mut self.codec, &mut self.plain)?;
-            for target in &plan.targets[piece.first_target..piece.end_target] {
-                run.report.control().check()?;
-                if self.shown.replace(target.file) != Some(target.file) {
-                    self.files.show(self.worker, target.file as usize);
+            let entry = run.index.entry(piece.slot);
+            match (sealed, bounded(&entry)) {
+                (Some(sealed), Ok(())) => {
+                    let uncompressed = entry.location.uncompressed;
+                    let (opener, codec) = (&mut self.opener, &mut self.codec);
+                    opener.open(codec, *piece, &entry.id, sealed, uncompressed);
                 }
-                match &opened {
-                    Ok(()) => {
-                        self.files
-                            .deliver(target.file as usize, &self.plain, target.at)?;
-                    }
-                    Err(error) => self.files.lost(target.file as usize, error)?,
+                (_, fits) => self.recover(piece, &entry, fits.err())?,
+            }
+            self.deliver_ready()?;
+        }
+        Ok(())
+    }
+
+    /// After the last read.
+    pub fn end(mut self) -> Result<()> {
+        self.opener.end();
+        self.deliver_ready()
+    }
+
+    fn deliver_ready(&mut self) -> Result<()> {
+        while let Some((piece, opened)) = self.opener.ready() {
+            match opened {
+                Ok(plain) => {
+                    self.deliver(&piece, Ok(&plain))?;
+                    self.codec.give_back(plain);
                 }
+                Err(detail) => {
+                    let entry = self.run.index.entry(piece.slot);
+                    let error = Error::damaged(format!("blob {}", entry.id), detail);
+                    self.recover(&piece, &entry, Some(error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers a blob from any sound copy; `first` is what was wrong with the first one.
+    fn recover(&mut self, piece: &Piece, entry: &Entry, first: Option<Error>) -> Result<()> {
+        match another_copy(self.run, piece, entry, first, &mut self.codec)? {
+            Ok(plain) => self.deliver(piece, Ok(&plain)),
+            Err(error) => self.deliver(piece, Err(&error)),
+        }
+    }
+
+    /// Hands a blob, or that there is none, to the files that it belongs to.
+    fn deliver(&mut self, piece: &Piece, opened: std::result::Result<&[u8], &Error>) -> Result<()> {
+        for target in &self.plan.targets[piece.first_target..piece.end_target] {
+            self.run.report.control().check()?;
+            if self.shown.replace(target.file) != Some(target.file) {
+                self.files.show(self.worker, target.file as usize);
+            }
+            let file = target.file as usize;
+            match opened {
+                Ok(plain) => self.files.deliver(file, plain, target.at)?,
+                Err(error) => self.files.lost(file, error)?,
             }
         }
         Ok(())
@@ -90,23 +133,15 @@ fn whole(run: &Run<'_>, read: &Read, pieces: &[Piece], out: &mut Vec<u8>) -> Res
     }
 }
 
-/// Puts the plaintext of a blob from any sound copy into `out`; the inner error is that of the first copy.
-fn open(
+/// The content of a blob from where it was, read once more, or from another pack; the inner error is that of the
+/// first copy.
+fn another_copy(
     run: &Run<'_>,
     piece: &Piece,
-    sealed: Option<&[u8]>,
+    entry: &Entry,
+    mut first: Option<Error>,
     codec: &mut Codec,
-    out: &mut Vec<u8>,
-) -> Result<Result<()>> {
-    let entry = run.index.entry(piece.slot);
-    let mut first = None;
-    if let Some(sealed) = sealed {
-        let uncompressed = entry.location.uncompressed;
-        match bounded(&entry).and_then(|()| codec.open_into(&entry.id, sealed, uncompressed, out)) {
-            Ok(()) => return Ok(Ok(())),
-            Err(error) => first = Some(error),
-        }
-    }
+) -> Result<Result<Vec<u8>>> {
     let others = run
         .index
         .slots(entry.kind, &entry.id)
@@ -114,10 +149,7 @@ fn open(
     for slot in std::iter::once(piece.slot).chain(others) {
         run.report.control().check()?;
         match again(run, &run.index.entry(slot), codec) {
-            Ok(plain) => {
-                *out = plain;
-                return Ok(Ok(()));
-            }
+            Ok(plain) => return Ok(Ok(plain)),
             Err(error) if ends_the_fetch(&error) => return Err(error),
             Err(error) => {
                 first.get_or_insert(error);

@@ -58,7 +58,7 @@ pub use rules::Overwrite;
 use batch::Batch;
 use files::Files;
 use meta::{Applier, XattrFilter};
-use parallel::{Spread, each};
+use parallel::{Spread, each, each_then};
 use report::Report;
 use select::Selection;
 use target::Target;
@@ -299,12 +299,13 @@ impl Run<'_> {
         let plan = plan::plan(wanted, limits);
         let spread = Spread { threads, chunk: 1 };
         let fetcher = |worker| fetch::Fetcher::new(self, files, &plan, worker);
-        each(
+        each_then(
             control,
             spread,
             plan.reads.len(),
             fetcher,
             |fetcher, task| fetcher.fetch(&plan.reads[task]),
+            fetch::Fetcher::end,
         )
     }
 }

@@ -24,6 +24,18 @@ pub fn each<S>(
     make: impl Fn(usize) -> S + Sync,
     work: impl Fn(&mut S, usize) -> Result<()> + Sync,
 ) -> Result<()> {
+    each_then(control, spread, count, make, work, |_| Ok(()))
+}
+
+/// [`each`], and `end` for the state of each thread for which no task is left.
+pub fn each_then<S>(
+    control: &Control,
+    spread: Spread,
+    count: usize,
+    make: impl Fn(usize) -> S + Sync,
+    work: impl Fn(&mut S, usize) -> Result<()> + Sync,
+    end: impl Fn(S) -> Result<()> + Sync,
+) -> Result<()> {
     let chunk = spread.chunk.max(1);
     let threads = spread.threads.clamp(1, count.div_ceil(chunk).max(1));
     let next = AtomicUsize::new(0);
@@ -35,7 +47,7 @@ pub fn each<S>(
             loop {
                 let start = next.fetch_add(chunk, Relaxed);
                 if start >= count {
-                    return Ok(());
+                    return end(state);
                 }
                 for task in start..count.min(start + chunk) {
                     control.check()?;
