@@ -313,18 +313,34 @@ fn stretch(
     let invalid = || Error::internal("scrypt refuses checked parameters");
     let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| invalid())?;
     let mut derived = Box::new(Zeroizing::new([0; 64]));
-    // Scoped: its threads have ended when it returns, and nothing of the password is left with them.
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(params.lanes())
-        .thread_name(|n| format!("scrypt-{n}"))
-        .build_scoped(rayon::ThreadBuilder::run, |pool| {
-            pool.install(|| {
-                wiped(|| scrypt::scrypt(password, salt, &scrypt_params, &mut **derived))
-            })
-        })
-        .map_err(|e| Error::new(Code::Io, "thread", e.to_string()))?
-        .map_err(|_| invalid())?;
+    in_a_pool(params.lanes(), || {
+        wiped(|| scrypt::scrypt(password, salt, &scrypt_params, &mut **derived))
+    })?
+    .map_err(|_| invalid())?;
     Ok(derived)
+}
+
+/// Runs `work` in a pool of threads of its own. All of them have ended when it returns: a scope alone waits for what
+/// its threads do, not for the memory that they give back after that.
+fn in_a_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let mut started = Vec::new();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .spawn_handler(|thread| {
+                let builder =
+                    std::thread::Builder::new().name(format!("scrypt-{}", thread.index()));
+                started.push(builder.spawn_scoped(scope, || thread.run())?);
+                Ok(())
+            })
+            .build();
+        // The pool ends its threads when it is dropped, also if not all of them could be started.
+        let done = pool.map(|pool| pool.install(work));
+        for thread in started {
+            let _ = thread.join();
+        }
+        done.map_err(|e| Error::new(Code::Io, "thread", e.to_string()))
+    })
 }
 
 /// Reads the master key's JSON.
