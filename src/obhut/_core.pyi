@@ -70,6 +70,9 @@ class Job:
 class Lock:
     """A held lock; refreshed by the core; released by ``release`` or when the object dies."""
 
+    def share(self) -> None:
+        """Turns an exclusive lock into a shared one, without a moment in which none is held."""
+
     def release(self) -> None: ...
 
 @final

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -91,6 +92,27 @@ def test_with_many_packs_on_their_way_at_once(large: World, tmp_path: Path) -> N
     order = write_order.read(trace.calls)
     assert len(order.put("pack")) > 2, "packs were repacked"
     assert len(order.removed("pack")) > 8
+
+
+@pytest.mark.parametrize(("name", "options", "handed_on"), [("prune", (), [1]), ("forget", ("--prune",), [0, 2])])
+def test_an_exclusive_lock_becomes_a_shared_one_without_a_gap(
+    bases: Bases, tmp_path: Path, name: str, options: tuple[str, ...], handed_on: list[int]
+) -> None:
+    peers.need("restic")
+    world = bases.of(name).copy(tmp_path / "world")
+    trace = traced(world, name, *options)
+    judged(world, trace, locked=True)
+    order = write_order.read(trace.calls)
+    locks = sorted(order.put("lock"), key=lambda put: put.named)
+    gone = {removal.path: removal for removal in order.removed("lock")}
+    assert len(locks) == 2 * len(handed_on) + (name == "prune")
+    for number, (lock, following) in enumerate(pairwise(locks)):
+        assert following.durable is not None
+        if number in handed_on:
+            assert following.durable < gone[lock.path].begin
+        else:
+            assert gone[lock.path].end < following.created
+    assert not world.names("locks")
 
 
 def moved(calls: list[Call], kind: str, before: str) -> list[Call]:

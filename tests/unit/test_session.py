@@ -10,6 +10,7 @@ import pytest
 import cheap
 from obhut import _core, signals
 from obhut.backup import session
+from obhut.errors import ObhutError
 from tools import PASSWORD
 
 if TYPE_CHECKING:
@@ -64,3 +65,22 @@ def test_an_error_in_the_block_leaves_none(repository: _core.Repository, tmp_pat
     with pytest.raises(KeyError):
         fail()
     assert os.listdir(tmp_path / "repository" / "locks") == []
+
+
+def test_an_exclusive_lock_is_shared_within_its_block(repository: _core.Repository, tmp_path: Path) -> None:
+    access, reporter = session.Access("", cast("Any", None), "h"), cast("Any", Silent())
+
+    def another(*, exclusive: bool) -> None:
+        with session.locked(repository, access, reporter, exclusive=exclusive):
+            pass
+
+    with session.locked(repository, access, reporter, exclusive=True) as share:
+        with pytest.raises(ObhutError, match="exclusive lock"):
+            another(exclusive=False)
+        share()
+        assert len(os.listdir(tmp_path / "repository" / "locks")) == 1
+        another(exclusive=False)
+        with pytest.raises(ObhutError, match="lock"):
+            another(exclusive=True)
+    assert os.listdir(tmp_path / "repository" / "locks") == []
+    another(exclusive=True)

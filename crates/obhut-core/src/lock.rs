@@ -8,7 +8,7 @@
 //! No file of ours outlives the run if the storage lets us remove it: the name of each is noted before it is
 //! written, and whatever failed to be written, replaced or removed meanwhile is removed at the end at last.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
@@ -43,6 +43,9 @@ type Spare = Vec<Id>;
 struct Held {
     /// The file that holds the lock.
     id: Option<Id>,
+    exclusive: bool,
+    /// When that file was begun, on the clock that only goes forward.
+    written: Duration,
     /// Those that were replaced, or whose write failed.
     spare: Spare,
     ended: bool,
@@ -93,6 +96,8 @@ impl Lock {
         let held = Arc::new((
             Mutex::new(Held {
                 id: Some(id),
+                exclusive,
+                written,
                 ..Held::default()
             }),
             Condvar::new(),
@@ -101,7 +106,7 @@ impl Lock {
             let (repo, held) = (Arc::clone(repo), Arc::clone(&held));
             std::thread::Builder::new()
                 .name("lock-refresh".to_owned())
-                .spawn(move || refresh_until_ended(&repo, exclusive, written, &held))
+                .spawn(move || refresh_until_ended(&repo, &held))
         };
         let mut lock = Self {
             repo: Arc::clone(repo),
@@ -112,6 +117,28 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Makes it a shared lock, without a moment in which nothing is held: the shared lock is written while the
+    /// exclusive one still keeps everybody out, so nothing has to be waited for. A file that cannot be removed keeps
+    /// others out until a refresh or the release removes it, which reports it.
+    pub fn share(&self) -> Result<()> {
+        let mut held = self.held();
+        if !held.exclusive {
+            return Ok(());
+        }
+        let now = self.repo.clock().elapsed();
+        renew(&self.repo, false, &mut held, now).inspect_err(|e| {
+            if e.code() == Code::LockLost {
+                self.repo.latch().trip(e.detail());
+            }
+        })?;
+        let _ = remove_ours(&self.repo, &mut held.spare);
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Releases now and reports a failure.
     pub fn release(mut self) -> Result<()> {
         self.end()
@@ -119,16 +146,19 @@ impl Lock {
 
     fn end(&mut self) -> Result<()> {
         {
-            let mut held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = self.held();
             held.ended = true;
             self.held.1.notify_all();
         }
         if let Some(thread) = self.refresher.take() {
             let _ = thread.join();
         }
-        let mut held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut files = std::mem::take(&mut held.spare);
-        files.extend(held.id.take());
+        let mut files = {
+            let mut held = self.held();
+            let mut files = std::mem::take(&mut held.spare);
+            files.extend(held.id.take());
+            files
+        };
         remove_ours(&self.repo, &mut files)
     }
 }
@@ -274,46 +304,39 @@ fn read_one(repo: &Repository, id: Id) -> Result<LockInfo> {
     LockInfo::parse(&FileName::new(FileKind::Lock, id).to_string(), &json)
 }
 
-fn refresh_until_ended(
-    repo: &Repository,
-    exclusive: bool,
-    written: Duration,
-    shared: &(Mutex<Held>, Condvar),
-) {
-    let mut last = written;
+fn refresh_until_ended(repo: &Repository, shared: &(Mutex<Held>, Condvar)) {
     let mut held = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
     while !held.ended {
         let waited = shared.1.wait_timeout(held, TICK);
         held = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let age = repo.clock().elapsed().saturating_sub(last);
+        let now = repo.clock().elapsed();
+        let age = now.saturating_sub(held.written);
         if held.ended || age < REFRESH {
             continue;
         }
-        let done = refresh(repo, exclusive, &mut held, age);
+        let exclusive = held.exclusive;
+        let done = renew(repo, exclusive, &mut held, now);
         // What cannot be removed now is tried again at the next refresh and at the end.
         let _ = remove_ours(repo, &mut held.spare);
-        match done {
-            Ok(()) => last += age,
-            Err(e) if e.code() == Code::LockLost => {
-                repo.latch().trip(e.detail());
-                break;
-            }
-            Err(e) if age >= GIVE_UP => {
-                repo.latch().trip(&format!(
-                    "it could not be refreshed for {} s: {e}",
-                    age.as_secs()
-                ));
-                break;
-            }
-            // Another try at the next tick; until GIVE_UP nobody may take our lock for stale.
-            Err(_) => {}
+        let Err(e) = done else { continue };
+        if e.code() == Code::LockLost {
+            repo.latch().trip(e.detail());
+            break;
         }
+        if age >= GIVE_UP {
+            let seconds = age.as_secs();
+            repo.latch()
+                .trip(&format!("it could not be refreshed for {seconds} s: {e}"));
+            break;
+        }
+        // Another try at the next tick; until GIVE_UP nobody may take our lock for stale.
     }
 }
 
 /// Writes a new lock file, after which the old one is to be deleted. After a long pause (suspend) somebody may have removed
 /// the old one and taken an exclusive lock: then the old file must still be there before *and* after.
-fn refresh(repo: &Repository, exclusive: bool, held: &mut Held, age: Duration) -> Result<()> {
+fn renew(repo: &Repository, exclusive: bool, held: &mut Held, now: Duration) -> Result<()> {
+    let age = now.saturating_sub(held.written);
     let Some(old) = held.id else { return Ok(()) };
     let old_name = FileName::new(FileKind::Lock, old);
     let must_exist = || {
@@ -335,6 +358,8 @@ fn refresh(repo: &Repository, exclusive: bool, held: &mut Held, age: Duration) -
     held.spare.retain(|id| *id != new);
     held.spare.push(old);
     held.id = Some(new);
+    held.exclusive = exclusive;
+    held.written = now;
     Ok(())
 }
 

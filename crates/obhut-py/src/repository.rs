@@ -41,6 +41,13 @@ pub struct Lock {
 
 #[pymethods]
 impl Lock {
+    fn share(&self, py: Python<'_>) -> PyResult<()> {
+        convert(py.detach(|| {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.as_ref().map_or(Ok(()), lock::Lock::share)
+        }))
+    }
+
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         convert(py.detach(|| {
             let held = self

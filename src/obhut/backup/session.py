@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from obhut import _core, signals
@@ -21,7 +22,7 @@ from obhut.passwords import PROMPTS, Question
 from obhut.storage.urls import open_location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from obhut.backup.select import Filter
     from obhut.backup.snapshot import Snapshot
@@ -107,14 +108,15 @@ def locked(
     exclusive: bool = False,
     wanted: bool = True,
     last: bool = True,
-) -> Iterator[None]:
-    """Holds a lock for the block. ``wanted`` is false for ``--no-lock`` and for dry runs that need none.
+) -> Iterator[Callable[[], None]]:
+    """Holds a lock for the block. ``wanted`` is false for ``--no-lock`` and for dry runs that need none. Called, what
+    it gives turns an exclusive lock into a shared one, without a moment in which none is held.
 
     A lock that cannot be removed does not turn what the block has done into a failure, nor does it hide why the block
     failed: it is a warning. Unless the block is not the ``last`` one: our own lock would keep us out of the next.
     """
     if not wanted:
-        yield
+        yield lambda: None
         return
     with converted():
         job = repository.lock(exclusive=exclusive, retry_seconds=access.retry_lock)
@@ -131,13 +133,18 @@ def locked(
         with signals.shielded(), converted():
             lock = repository.take_lock(job)
         signals.raise_if_caught()
-        yield
+        yield partial(_share, lock)
         if not last:
             with signals.shielded(), converted():
                 lock.release()
     finally:
         if lock is not None:
             _release(lock, reporter)
+
+
+def _share(lock: _core.Lock) -> None:
+    with signals.shielded(), converted():
+        lock.share()
 
 
 def _release(lock: _core.Lock, reporter: Reporter) -> None:

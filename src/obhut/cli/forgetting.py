@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from obhut.backup.actions import forget as action
@@ -53,25 +54,28 @@ def forget(front: Front, values: dict[str, Any]) -> int:
     access = front.access()
     reporter = front.reporter
     repository = open_repository(access, front.environ, reporter)
-    failed: tuple[str, ...] = ()
-    with locked(repository, access, reporter, exclusive=True, wanted=lock):
+    then_prune: bool = values["then_prune"]
+    with ExitStack() as held:
+        last = dry_run or not then_prune
+        share = held.enter_context(locked(repository, access, reporter, exclusive=True, wanted=lock, last=last))
         plan = action.plan(repository, options, reporter, Stamp.local(front.clock()))
         if not options.ids:
             reporter.say(f"Applying Policy: {options.policy}")
         if not front.json:
             _show(front, plan, compact=values["compact"])
-        if plan.remove and not dry_run:
-            failed = action.carry_out(repository, plan.remove, reporter)
-    if front.json and plan.groups:
-        reporter.line([action.shown_group(key, decision) for key, decision in plan.groups])
-    if dry_run and plan.remove:
-        reporter.say(f"Would have removed the following snapshots:\n{' '.join(s[:8] for s in plan.remove)}")
-    if failed:
-        raise ObhutError("forget-incomplete", ", ".join(ident[:8] for ident in failed))
-    if values["then_prune"] and plan.remove:
-        done = "would be" if dry_run else "have been"
-        reporter.say(f"{len(plan.remove)} snapshots {done} removed, running prune")
-        prune_and_show(front, repository, access, pruning, lock=lock, ignore=plan.remove if dry_run else ())
+        failed = action.carry_out(repository, plan.remove, reporter) if plan.remove and not dry_run else ()
+        if front.json and plan.groups:
+            reporter.line([action.shown_group(key, decision) for key, decision in plan.groups])
+        if dry_run and plan.remove:
+            reporter.say(f"Would have removed the following snapshots:\n{' '.join(s[:8] for s in plan.remove)}")
+        if failed:
+            raise ObhutError("forget-incomplete", ", ".join(ident[:8] for ident in failed))
+        if then_prune and plan.remove:
+            done = "would be" if dry_run else "have been"
+            reporter.say(f"{len(plan.remove)} snapshots {done} removed, running prune")
+            share()
+            ignore = plan.remove if dry_run else ()
+            prune_and_show(front, repository, access, pruning, lock=lock, held=held, ignore=ignore)
     return 0
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from obhut.backup.actions import prune as action
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from obhut import _core
     from obhut.backup.session import Access
     from obhut.cli.front import Front
@@ -19,6 +21,7 @@ def prune_and_show(
     options: action.Options,
     *,
     lock: bool,
+    held: AbstractContextManager[object] | None = None,
     ignore: tuple[str, ...] = (),
 ) -> None:
     """The plan is shown before anything is deleted."""
@@ -33,6 +36,6 @@ def prune_and_show(
         for line in action.lines(plan, verbose=front.verbosity > 1):
             reporter.say(line)
 
-    action.prune(repository, access, options, reporter, lock=lock, ignore=ignore, planned=planned)
+    action.prune(repository, access, options, reporter, lock=lock, held=held, ignore=ignore, planned=planned)
     if not options.dry_run:
         reporter.say("done")

@@ -182,6 +182,29 @@ fn a_release_that_fails_once_is_tried_again_and_a_lasting_failure_is_told() {
     }
 }
 
+/// Whatever call fails, a lock is held all the time, and none is left in the end.
+#[test]
+fn sharing_never_leaves_a_moment_without_a_lock() {
+    let (store, repo, _) = world();
+    let others = |exclusive| {
+        conflict(&repo, exclusive, None, &Control::default())
+            .unwrap()
+            .is_some()
+    };
+    for (puts, deletes) in [(0, 0), (1, 0), (0, 2), (1, 2)] {
+        let held = Lock::acquire(&repo, true, Duration::ZERO, &Control::default()).unwrap();
+        store.puts.store(puts, SeqCst);
+        store.deletes.store(deletes, SeqCst);
+        assert_eq!(held.share().is_ok(), puts == 0);
+        assert!(others(true), "ours keeps exclusive ones out");
+        // Still the exclusive one if writing failed or removing did.
+        assert_eq!(others(false), puts + deletes > 0);
+        store.deletes.store(0, SeqCst);
+        held.release().unwrap();
+        assert_eq!(count(&store), 0);
+    }
+}
+
 #[test]
 fn a_removal_that_was_carried_out_without_an_answer_is_a_removal() {
     let (store, repo, _) = world();

@@ -119,6 +119,39 @@ fn a_lock_is_refreshed_and_a_removed_one_latches_the_store() {
 }
 
 #[test]
+fn an_exclusive_lock_becomes_a_shared_one_and_stays_one() {
+    let (repo, clock) = repository();
+    let held = acquire(&repo, true).unwrap();
+    let before = clock.elapsed();
+    held.share().unwrap();
+    assert_eq!(clock.elapsed(), before, "nothing to wait for");
+    let first = locks(&repo);
+    assert_eq!(first.len(), 1);
+    held.share().unwrap();
+    assert_eq!(locks(&repo), first, "a shared lock is one already");
+    acquire(&repo, false).unwrap().release().unwrap();
+    let error = acquire(&repo, true).err().unwrap();
+    assert_eq!(error.code(), Code::RepositoryLocked);
+    clock.advance(REFRESH);
+    until(|| locks(&repo).len() == 1 && locks(&repo) != first);
+    acquire(&repo, false).unwrap().release().unwrap();
+    held.release().unwrap();
+    assert!(locks(&repo).is_empty());
+}
+
+#[test]
+fn a_lost_lock_is_not_shared_and_nothing_is_written_after_it() {
+    let (repo, _) = repository();
+    let held = acquire(&repo, true).unwrap();
+    let name = FileName::new(FileKind::Lock, locks(&repo)[0]);
+    repo.store().delete(name).unwrap();
+    assert_eq!(held.share().unwrap_err().code(), Code::LockLost);
+    assert!(locks(&repo).is_empty());
+    let error = repo.save_unpacked(FileKind::Snapshot, b"{}").unwrap_err();
+    assert_eq!(error.code(), Code::LockLost);
+}
+
+#[test]
 fn after_a_long_suspend_the_old_file_must_still_be_there() {
     for removed in [false, true] {
         let (repo, clock) = repository();

@@ -2,7 +2,7 @@
 
 1. Under a shared lock: mark what all snapshots use, plan, copy used blobs out of packs to rewrite, save the new index.
 2. Under the exclusive lock: look at the snapshots again, spare what new ones use, swap the index files.
-3. After it: delete the packs that no index names any more.
+3. Under the same lock, made a shared one: delete the packs that no index names any more.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from obhut.job import Reporter, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from obhut import _core
 
@@ -72,16 +73,18 @@ def prune(
     reporter: Reporter,
     *,
     lock: bool = True,
+    held: AbstractContextManager[object] | None = None,
     ignore: tuple[str, ...] = (),
     planned: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Prunes; ``planned`` is told the figures before anything is deleted. Takes its locks itself.
+    """Prunes; ``planned`` is told the figures before anything is deleted. Takes its locks itself, but for a shared one
+    that is ``held`` already: that one ends with the first step.
 
     ``ignore``: snapshots that a dry run of ``forget`` would have removed.
     """
     if repository.store_is_append_only() and not options.dry_run:
         raise ObhutError("append-only")
-    with locked(repository, access, reporter, wanted=lock, last=options.dry_run):
+    with held or locked(repository, access, reporter, wanted=lock, last=options.dry_run):
         with converted():
             job = repository.plan_prune(
                 max_unused=options.max_unused,
@@ -100,13 +103,13 @@ def prune(
         with converted():
             job = repository.repack(plan["plan"], threads=options.threads)
         watch(job, reporter, "repack")
-    with locked(repository, access, reporter, exclusive=True, last=False):
+    with locked(repository, access, reporter, exclusive=True) as share:
         with converted():
             job = repository.swap_index(plan["plan"], threads=options.threads)
         swapped = watch(job, reporter, "swap index")
-    # Shared: backups run on, but nobody who takes the exclusive lock (a repair of the index from the packs
-    # that are there, say) can put a pack back into the index while it is being deleted.
-    with locked(repository, access, reporter):
+        # Backups run on from here, but nobody who takes the exclusive lock (a repair of the index from the packs
+        # that are there, say) can put a pack back into the index while it is being deleted.
+        share()
         with converted():
             job = repository.delete_packs(plan["plan"])
         deleted = watch(job, reporter, "delete packs")
