@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,6 +95,14 @@ def reference(listed: list[Snapshot], policy: Policy) -> set[str]:
             kept |= {s.id for s in first_of_each(inside(span), PERIODS[name])}
             kept |= {s.id for s in inside(span)[-1:] if s is ordered[-1]}
     return kept
+
+
+@pytest.mark.parametrize("rule", [*Policy().counts(), "within", *(f"within_{name}" for name in PERIODS)])
+@given(listed=snapshots(), count=st.integers(1, 12), span=spans)
+def test_each_rule_alone(rule: str, listed: list[Snapshot], count: int, span: Duration) -> None:
+    """Where several rules are drawn, one hides what another one misses."""
+    policy = Policy(**{rule: span if rule.startswith("within") else count})
+    assert {s.id for s in apply(listed, policy, NOW, utc).keep} == reference(listed, policy)
 
 
 @given(snapshots(), policies)

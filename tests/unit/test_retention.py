@@ -64,6 +64,29 @@ def test_only_future_snapshots_are_all_kept_by_a_span() -> None:
     assert apply(future, Policy(within=Duration(days=1)), NOW, utc).remove == ()
 
 
+def test_a_snapshot_of_this_very_moment_is_not_past() -> None:
+    old, present = snapshot(1, "2026-07-30T00:00:00Z"), snapshot(2, "2026-08-01T00:00:00Z")
+    assert present.time == NOW
+    decision = apply([old, present], Policy(within=Duration(days=1)), NOW, utc)
+    assert decision.keep == (present, old), "the span is measured from the old one"
+
+
+@pytest.mark.parametrize("rule", ["within", "within_hourly", "within_yearly"])
+def test_a_span_does_not_hold_the_moment_it_begins_at(rule: str) -> None:
+    newest, at_the_start = snapshot(1, "2026-07-31T00:00:00Z"), snapshot(2, "2025-12-31T00:00:00Z")
+    decision = apply([newest, at_the_start], policy_of({rule: "212d"}), NOW, utc)
+    assert decision.remove == (at_the_start,)
+    assert apply([newest, at_the_start], policy_of({rule: "212d1h"}), NOW, utc).remove == ()
+
+
+@pytest.mark.parametrize("older", [1, 2, 3])
+def test_with_count_left_the_oldest_is_kept_however_many_there_are(older: int) -> None:
+    listed = [snapshot(number, f"2026-07-31T0{9 - number}:00:00Z") for number in range(older + 1)]
+    decision = apply(listed, Policy(daily=2), NOW, utc)
+    assert decision.keep == (listed[0], listed[-1])
+    assert decision.reasons[-1].matches == ("oldest daily snapshot",)
+
+
 def test_buckets_use_the_recorded_zone() -> None:
     # One day in UTC, two days where they were made.
     a, b = snapshot(1, "2026-07-01T23:30:00+02:00"), snapshot(2, "2026-07-02T00:30:00+02:00")
@@ -129,6 +152,8 @@ def test_policy_in_words() -> None:
         "keep 3 latest, all daily snapshots, weekly snapshots within 2m and all snapshots with tags [[a, b]] "
         "and all snapshots within 1y of the newest"
     )
+    counts = Policy(last=1, hourly=2, daily=3, weekly=4, monthly=5, yearly=6)
+    assert str(counts) == "keep 1 latest, 2 hourly, 3 daily, 4 weekly, 5 monthly, 6 yearly snapshots"
 
 
 @pytest.mark.parametrize("text", ["-1", "", "x", "1.5", "\uff19", "9999999999"])
