@@ -46,6 +46,20 @@ class Store:
     def is_local(self) -> bool: ...
 
 @final
+class Signer:
+    """An Ed25519 key that signs; its secret never leaves the core."""
+
+    #: The key that checks what this one signs, 32 bytes.
+    public: bytes
+
+    @staticmethod
+    def from_seed(seed: bytes) -> Signer:
+        """The key of 32 bytes; ``ValueError`` for another number."""
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes; the same message always gets the same."""
+
+@final
 class Job:
     """A running operation. The watcher polls; nothing is called back."""
 
@@ -259,6 +273,9 @@ class Repository:
 
 def selftest() -> None:
     """Checks crypto, hash and chunker against fixed vectors; raises ``CoreError`` (``internal``) if the machine computes wrongly."""
+
+def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` is one of ``message`` by the owner of ``public``; strict (no keys of small order)."""
 
 def durable_write(path: bytes, data: bytes, mode: int) -> None:
     """Writes a file atomically and durably (the core's one durable-write module)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -101,7 +101,8 @@ def reference(listed: list[Snapshot], policy: Policy) -> set[str]:
 @given(listed=snapshots(), count=st.integers(1, 12), span=spans)
 def test_each_rule_alone(rule: str, listed: list[Snapshot], count: int, span: Duration) -> None:
     """Where several rules are drawn, one hides what another one misses."""
-    policy = Policy(**{rule: span if rule.startswith("within") else count})
+    rules: dict[str, Any] = {rule: span if rule.startswith("within") else count}
+    policy = Policy(**rules)
     assert {s.id for s in apply(listed, policy, NOW, utc).keep} == reference(listed, policy)
 
 

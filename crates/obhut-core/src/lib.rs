@@ -13,6 +13,7 @@ pub mod chunker;
 pub mod compress;
 pub mod crypto;
 pub mod durable;
+pub mod ed25519;
 pub mod error;
 pub mod filter;
 pub mod fs;

@@ -6,6 +6,7 @@
 use pyo3::prelude::*;
 
 mod apart;
+mod ed25519;
 mod error;
 mod job;
 mod operations;
@@ -32,11 +33,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         pyo3::types::PyTuple::new(py, codes.collect::<Vec<_>>())?,
     )?;
     module.add("CoreError", error::class(py)?)?;
+    module.add_class::<ed25519::Signer>()?;
     module.add_class::<store::Store>()?;
     module.add_class::<job::Job>()?;
     module.add_class::<repository::Lock>()?;
     module.add_class::<repository::Repository>()?;
     module.add_function(wrap_pyfunction!(pystore::store_contract, module)?)?;
+    module.add_function(wrap_pyfunction!(ed25519::verify_ed25519, module)?)?;
     module.add_function(wrap_pyfunction!(world::durable_write, module)?)?;
     module.add_function(wrap_pyfunction!(world::display_name, module)?)?;
     module.add_function(wrap_pyfunction!(world::harden_process, module)?)?;

@@ -1,0 +1,79 @@
+"""Tessera's fsck, which nobody here wrote, judges logs that are laid out by ``obhut.log``."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+import peers
+from obhut import _core
+from obhut.log import merkle, note, tiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.interop
+
+#: It hangs where it finds a fault in a large log: no answer is a refusal.
+PATIENCE = 20
+
+
+def write(folder: Path, size: int) -> None:
+    """A log of so many entries, with its key beside it."""
+    signer = _core.Signer.from_seed(bytes(range(32)))
+    key = note.Key("example.org/archive", note.ED25519, signer.public)
+    edge = tiles.Edge()
+    entries = [b"entry %d" % index * (index % 5) for index in range(size)]
+    files: dict[str, bytes] = {}
+    for entry in entries:
+        files |= {place.path: data for place, data in edge.append(merkle.leaf_hash(entry))}
+    files |= {place.path: data for place, data in edge.partial()}
+    for place in tiles.grown(0, size):
+        if place.level is None:
+            first = place.index * tiles.WIDTH
+            files[place.path] = tiles.encode_bundle(entries[first : first + place.width])
+    checkpoint = note.Checkpoint(key.name, size, edge.root())
+    files["checkpoint"] = bytes(note.Note(str(checkpoint), ()).signed(key, signer.sign))
+    for path, data in files.items():
+        (folder / "log" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "log" / path).write_bytes(data)
+    (folder / "log.vkey").write_text(f"{key}\n")
+
+
+def accepts(folder: Path) -> bool:
+    command: list[str | Path] = [peers.need("tessera-fsck"), f"--storage_url=file://{folder / 'log'}/",
+               f"--public_key={folder / 'log.vkey'}", "--ui=false"]  # fmt: skip
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return child.returncode == 0 and "Successfully fsck'd log" in child.stderr
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 255, 256, 257, 512, 700, 65_536, 70_000])
+def test_a_sound_log_is_accepted(tmp_path: Path, size: int) -> None:
+    write(tmp_path, size)
+    assert accepts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoint", "tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/44"],
+)
+def test_a_flipped_bit_is_refused(tmp_path: Path, name: str) -> None:
+    """It reads what we mean it to read."""
+    write(tmp_path, 300)
+    target = tmp_path / "log" / name
+    data = bytearray(target.read_bytes())
+    data[-3] ^= 1
+    target.write_bytes(data)
+    assert not accepts(tmp_path)
+
+
+def test_another_key_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, 3)
+    other = note.Key("example.org/archive", note.ED25519, _core.Signer.from_seed(bytes(32)).public)
+    (tmp_path / "log.vkey").write_text(f"{other}\n")
+    assert not accepts(tmp_path)
