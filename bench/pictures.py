@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 from bench.results import Results
 from bench.sets import parse
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 360, 250, 52, 34, 66, 40
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 370, 250, 52, 34, 76, 40
 #: Colours that stay apart for colour-blind eyes; the others are floors.
 COLOURS = {"obhut": "#0072b2", "restic": "#d55e00", "rustic": "#009e73", "kopia": "#aa4499"}
 FLOOR = "#777777"
