@@ -106,6 +106,8 @@ fn damaged_packs_are_named() {
     let pack = unhex(PACK);
     let error = parse(72, &pack[..72]).expect_err("too short");
     assert_eq!(error.code(), Code::Damaged);
+    assert!(detail(&pack[..72]).contains("too short for a pack"));
+    assert!(!detail(&pack[..73]).contains("for a pack"));
     for (length, about) in [
         (0u32, "too short"),
         (31, "too short"),
@@ -121,6 +123,19 @@ fn damaged_packs_are_named() {
     assert!(detail(&flipped).contains("not authentic"));
     // A byte more in front: the sum does not fit.
     assert!(detail(&[&[0], &pack[..]].concat()).contains("more or fewer"));
+}
+
+/// The longest header that is read, and one byte more; one that fills its file, and one byte more.
+#[test]
+fn a_header_too_long_is_not_asked_for() {
+    let claims = |length: u32, file: u64| parse(file, &length.to_le_bytes());
+    let limit = 16 << 20;
+    assert_eq!(claims(limit, 1 << 30), Ok(Err((16 << 20) + 4)));
+    assert_eq!(claims(200, 204), Ok(Err(204)));
+    for (length, file) in [(limit + 1, 1 << 30), (201, 204)] {
+        let error = claims(length, file).expect_err("too long");
+        assert!(error.detail().contains("too long"), "{error}");
+    }
 }
 
 #[test]
@@ -248,6 +263,14 @@ fn builder_of(blobs: &[(bool, [u8; 32], u8, u32)]) -> PackBuilder {
         });
     }
     builder
+}
+
+/// formats: restic 7. 41 bytes an entry of a compressed blob, 32 of overhead, 4 of the length field.
+#[test]
+fn limits_are_those_of_the_format() {
+    assert_eq!(USUAL_TAIL, 15 * 41 + 36);
+    assert_eq!(MAX_ENTRIES, ((16 << 20) - 32) / 41);
+    assert_eq!(MAX_BYTES, 0x8000_0000, "half of what an offset can say");
 }
 
 proptest! {
