@@ -69,6 +69,7 @@ class Calls:
         job = repo.lock(exclusive=True, retry_seconds=0.0)
         self.job("Repository.lock", job)
         lock = repo.take_lock(job)
+        around("Lock.share", lock.share)
         around("Lock.release", lock.release)
         held = [repo.lock(exclusive=False, retry_seconds=0.0)]
         held[0].wait(60.0)
