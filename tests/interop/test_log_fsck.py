@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import peers
+from log_files import grow
 from obhut import _core
-from obhut.log import merkle, note, tiles
+from obhut.log import note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,16 +25,7 @@ def write(folder: Path, size: int) -> None:
     """A log of so many entries, with its key beside it."""
     signer = _core.Signer.from_seed(bytes(range(32)))
     key = note.Key("example.org/archive", note.ED25519, signer.public)
-    edge = tiles.Edge()
-    entries = [b"entry %d" % index * (index % 5) for index in range(size)]
-    files: dict[str, bytes] = {}
-    for entry in entries:
-        files |= {place.path: data for place, data in edge.append(merkle.leaf_hash(entry))}
-    files |= {place.path: data for place, data in edge.partial()}
-    for place in tiles.grown(0, size):
-        if place.level is None:
-            first = place.index * tiles.WIDTH
-            files[place.path] = tiles.encode_bundle(entries[first : first + place.width])
+    edge, files = grow([b"entry %d" % index * (index % 5) for index in range(size)])
     checkpoint = note.Checkpoint(key.name, size, edge.root())
     files["checkpoint"] = bytes(note.Note(str(checkpoint), ()).signed(key, signer.sign))
     for path, data in files.items():

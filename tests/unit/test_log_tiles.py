@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from log_files import grow
 from obhut.log import merkle, tiles
 from obhut.log.tiles import Tile
 
@@ -43,19 +44,9 @@ def entry(index: int) -> bytes:
 
 @cache
 def large() -> dict[str, bytes]:
-    """All files of the large log: built as a log grows, its edge checked on the way."""
-    files: dict[str, bytes] = {}
-    edge = tiles.Edge()
-    for index in range(LARGE):
-        full = edge.append(merkle.leaf_hash(entry(index)))
-        files |= {place.path: data for place, data in full}
-        if edge.size in ROOTS:
-            assert edge.root().hex() == ROOTS[edge.size]
-    files |= {place.path: data for place, data in edge.partial()}
-    for place in tiles.grown(0, LARGE):
-        if place.level is None:
-            first = place.index * tiles.WIDTH
-            files[place.path] = tiles.encode_bundle([entry(first + n) for n in range(place.width)])
+    """All files of the large log."""
+    edge, files = grow([entry(index) for index in range(LARGE)])
+    assert edge.root().hex() == ROOTS[LARGE]
     return files
 
 
@@ -91,15 +82,11 @@ def test_proofs_of_a_large_log() -> None:
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 65535, 65536, 65537, LARGE])
 def test_an_edge_is_loaded_from_the_tiles_of_its_size(size: int) -> None:
     """Also where narrow tiles went once the full ones were there."""
-    edge = tiles.Edge()
-    files: dict[str, bytes] = {}
-    for index in range(size):
-        files |= {place.path: data for place, data in edge.append(merkle.leaf_hash(entry(index)))}
-    at_the_time = files | {place.path: data for place, data in edge.partial()}
+    edge, at_the_time = grow([entry(index) for index in range(size)])
+    assert edge.root().hex() == ROOTS.get(size, edge.root().hex())
     for these in (at_the_time, large()):
         loaded = tiles.Edge.load(size, tiles.Reader(size, missing_is_no_file(these)).hashes)
         assert loaded == edge
-        assert loaded.root().hex() == ROOTS.get(size, edge.root().hex())
 
 
 @given(st.integers(0, 70_000), st.integers(0, 70_000))

@@ -74,10 +74,10 @@ def test_an_exclusive_lock_is_shared_within_its_block(repository: _core.Reposito
         with session.locked(repository, access, reporter, exclusive=exclusive):
             pass
 
-    with session.locked(repository, access, reporter, exclusive=True) as share:
+    with session.locked(repository, access, reporter, exclusive=True) as held:
         with pytest.raises(ObhutError, match="exclusive lock"):
             another(exclusive=False)
-        share()
+        held.share()
         assert len(os.listdir(tmp_path / "repository" / "locks")) == 1
         another(exclusive=False)
         with pytest.raises(ObhutError, match="lock"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from obhut import _core, signals
@@ -22,7 +21,7 @@ from obhut.passwords import PROMPTS, Question
 from obhut.storage.urls import open_location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from obhut.backup.select import Filter
     from obhut.backup.snapshot import Snapshot
@@ -99,6 +98,25 @@ def _open(access: Access, environ: Mapping[str, str]) -> _core.Repository:
     raise AssertionError
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The lock of a block; of one that needs none it does nothing."""
+
+    _lock: _core.Lock | None = None
+
+    def share(self) -> None:
+        """Turns an exclusive lock into a shared one, without a moment in which none is held."""
+        if self._lock is not None:
+            with signals.shielded(), converted():
+                self._lock.share()
+
+    def release(self) -> None:
+        """Before the block ends, since another lock is to be taken: it is an error if ours stays and keeps us out."""
+        if self._lock is not None:
+            with signals.shielded(), converted():
+                self._lock.release()
+
+
 @contextmanager
 def locked(
     repository: _core.Repository,
@@ -107,16 +125,14 @@ def locked(
     *,
     exclusive: bool = False,
     wanted: bool = True,
-    last: bool = True,
-) -> Iterator[Callable[[], None]]:
-    """Holds a lock for the block. ``wanted`` is false for ``--no-lock`` and for dry runs that need none. Called, what
-    it gives turns an exclusive lock into a shared one, without a moment in which none is held.
+) -> Iterator[Held]:
+    """Holds a lock for the block. ``wanted`` is false for ``--no-lock`` and for dry runs that need none.
 
-    A lock that cannot be removed does not turn what the block has done into a failure, nor does it hide why the block
-    failed: it is a warning. Unless the block is not the ``last`` one: our own lock would keep us out of the next.
+    A lock that cannot be removed when the block ends does not turn what it has done into a failure, nor does it hide
+    why it failed: it is a warning.
     """
     if not wanted:
-        yield lambda: None
+        yield Held()
         return
     with converted():
         job = repository.lock(exclusive=exclusive, retry_seconds=access.retry_lock)
@@ -133,18 +149,10 @@ def locked(
         with signals.shielded(), converted():
             lock = repository.take_lock(job)
         signals.raise_if_caught()
-        yield partial(_share, lock)
-        if not last:
-            with signals.shielded(), converted():
-                lock.release()
+        yield Held(lock)
     finally:
         if lock is not None:
             _release(lock, reporter)
-
-
-def _share(lock: _core.Lock) -> None:
-    with signals.shielded(), converted():
-        lock.share()
 
 
 def _release(lock: _core.Lock, reporter: Reporter) -> None:

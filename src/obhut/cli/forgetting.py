@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from obhut.backup.actions import forget as action
@@ -54,10 +53,7 @@ def forget(front: Front, values: dict[str, Any]) -> int:
     access = front.access()
     reporter = front.reporter
     repository = open_repository(access, front.environ, reporter)
-    then_prune: bool = values["then_prune"]
-    with ExitStack() as held:
-        last = dry_run or not then_prune
-        share = held.enter_context(locked(repository, access, reporter, exclusive=True, wanted=lock, last=last))
+    with locked(repository, access, reporter, exclusive=True, wanted=lock) as held:
         plan = action.plan(repository, options, reporter, Stamp.local(front.clock()))
         if not options.ids:
             reporter.say(f"Applying Policy: {options.policy}")
@@ -70,10 +66,10 @@ def forget(front: Front, values: dict[str, Any]) -> int:
             reporter.say(f"Would have removed the following snapshots:\n{' '.join(s[:8] for s in plan.remove)}")
         if failed:
             raise ObhutError("forget-incomplete", ", ".join(ident[:8] for ident in failed))
-        if then_prune and plan.remove:
+        if values["then_prune"] and plan.remove:
             done = "would be" if dry_run else "have been"
             reporter.say(f"{len(plan.remove)} snapshots {done} removed, running prune")
-            share()
+            held.share()
             ignore = plan.remove if dry_run else ()
             prune_and_show(front, repository, access, pruning, lock=lock, held=held, ignore=ignore)
     return 0

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 from obhut.backup.actions import prune as action
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from obhut import _core
-    from obhut.backup.session import Access
+    from obhut.backup.session import Access, Held
     from obhut.cli.front import Front
 
 
@@ -21,7 +19,7 @@ def prune_and_show(
     options: action.Options,
     *,
     lock: bool,
-    held: AbstractContextManager[object] | None = None,
+    held: Held | None = None,
     ignore: tuple[str, ...] = (),
 ) -> None:
     """The plan is shown before anything is deleted."""

@@ -185,22 +185,20 @@ class Reader:
 
 
 def read_tile(fetch: Fetch, place: Tile) -> list[bytes]:
-    """A tile by its place. A narrow one may have been removed once the full one was there."""
-    try:
-        data = fetch(place.path)
-    except FileNotFoundError:
-        if place.width == WIDTH:
-            raise
-        return decode_tile(fetch(place.full.path), place.full)[: place.width]
-    return decode_tile(data, place)
+    """The hashes of a tile. A narrow one may have been removed once the full one was there."""
+    return _read(fetch, place, decode_tile)
 
 
 def read_bundle(fetch: Fetch, place: Tile) -> list[bytes]:
-    """A bundle by its place, likewise."""
+    """The entries of a bundle, likewise."""
+    return _read(fetch, place, decode_bundle)
+
+
+def _read(fetch: Fetch, place: Tile, decode: Callable[[bytes, Tile], list[bytes]]) -> list[bytes]:
     try:
         data = fetch(place.path)
     except FileNotFoundError:
         if place.width == WIDTH:
             raise
-        return decode_bundle(fetch(place.full.path), place.full)[: place.width]
-    return decode_bundle(data, place)
+        return decode(fetch(place.full.path), place.full)[: place.width]
+    return decode(data, place)

@@ -8,17 +8,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from obhut.backup.session import Access, locked
+from obhut.backup.session import Access, Held, locked
 from obhut.backup.sizes import format_bytes, format_percent, parse_bytes
 from obhut.errors import ObhutError, converted
 from obhut.job import Reporter, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from obhut import _core
 
@@ -73,18 +73,18 @@ def prune(
     reporter: Reporter,
     *,
     lock: bool = True,
-    held: AbstractContextManager[object] | None = None,
+    held: Held | None = None,
     ignore: tuple[str, ...] = (),
     planned: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
     """Prunes; ``planned`` is told the figures before anything is deleted. Takes its locks itself, but for a shared one
-    that is ``held`` already: that one ends with the first step.
+    that is ``held`` already, and releases that one after the first step.
 
     ``ignore``: snapshots that a dry run of ``forget`` would have removed.
     """
     if repository.store_is_append_only() and not options.dry_run:
         raise ObhutError("append-only")
-    with held or locked(repository, access, reporter, wanted=lock, last=options.dry_run):
+    with nullcontext(held) if held else locked(repository, access, reporter, wanted=lock) as first:
         with converted():
             job = repository.plan_prune(
                 max_unused=options.max_unused,
@@ -103,13 +103,14 @@ def prune(
         with converted():
             job = repository.repack(plan["plan"], threads=options.threads)
         watch(job, reporter, "repack")
-    with locked(repository, access, reporter, exclusive=True) as share:
+        first.release()
+    with locked(repository, access, reporter, exclusive=True) as swapping:
         with converted():
             job = repository.swap_index(plan["plan"], threads=options.threads)
         swapped = watch(job, reporter, "swap index")
         # Backups run on from here, but nobody who takes the exclusive lock (a repair of the index from the packs
         # that are there, say) can put a pack back into the index while it is being deleted.
-        share()
+        swapping.share()
         with converted():
             job = repository.delete_packs(plan["plan"])
         deleted = watch(job, reporter, "delete packs")
