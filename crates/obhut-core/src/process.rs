@@ -1,4 +1,4 @@
-//! What this process does to protect its secrets.
+//! What this process asks of the system for itself: secrets, limits, memory.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
@@ -38,5 +38,36 @@ pub fn return_memory() {
     for parameter in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
         // SAFETY: mallopt takes two integers and guards its state itself; a refusal (0) changes nothing.
         let _ = unsafe { libc::mallopt(parameter, LARGE) };
+    }
+}
+
+/// How often the calling thread has waited so far, for a disk, a network or another thread. A moment on a processor that
+/// the system gave to somebody else does not count. 0 where the system does not tell.
+pub fn waits() -> i64 {
+    #[cfg(target_os = "linux")]
+    {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: the call writes a whole `rusage` to a place that is large enough, and zeros are one as well.
+        let usage = unsafe {
+            libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        usage.ru_nvcsw
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_sleeps_has_waited_once_more() {
+        let before = waits();
+        let (_open, never) = std::sync::mpsc::channel::<()>();
+        let patience = std::time::Duration::from_millis(2);
+        assert!(never.recv_timeout(patience).is_err());
+        assert!(waits() > before);
     }
 }

@@ -24,6 +24,7 @@ use super::visit::{Listing, Visit};
 use crate::error::{Error, Result};
 use crate::fs::{self, Handle, Stat};
 use crate::gojson;
+use crate::process;
 use crate::tree::Node;
 
 /// Where something lies: in the source and in the snapshot (absolute, clean).
@@ -191,6 +192,7 @@ impl Engine<'_> {
         self.control.check()?;
         let paths = Arc::clone(&task.paths);
         self.control.set_current(tools.worker, &paths.snapshot);
+        let waits = process::waits();
         let opened = self.open(&task, &paths, found);
         let (handle, stat, node) = match opened {
             Ok(opened) => opened,
@@ -223,6 +225,7 @@ impl Engine<'_> {
             self.control.check()?;
             self.look(&listing, name)
         })?;
+        self.queue.listed(process::waits() > waits);
         let mut memo = self.memo(found, errors);
         let mut visits = Vec::new();
         if let Some(reused) = self.reusable(&task, learnt, found, memo.as_ref()) {

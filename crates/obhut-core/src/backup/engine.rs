@@ -1,4 +1,4 @@
-//! The workers of one backup and what they share.
+//! The threads of one backup and what they share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use super::dircache::DirCache;
 use super::facts::Facts;
 use super::found::Found;
 use super::options::BackupOptions;
-use super::queue::{Queue, Task};
+use super::queue::{Queue, Role, Task};
 use super::report::{Added, Report};
 use super::select::Select;
 use crate::blob::{Codec, Sealed};
@@ -52,7 +52,7 @@ pub struct Engine<'a> {
     pub repository: Option<(u64, u64)>,
 }
 
-/// What a worker owns.
+/// What a worker or scout owns.
 pub struct Tools {
     /// Its number, for the display.
     pub worker: usize,
@@ -80,28 +80,33 @@ impl Tools {
 }
 
 impl Engine<'_> {
-    /// Runs `seed` and all tasks that follow from it on `threads` threads, the calling one included.
+    /// Runs `seed` and all tasks that follow from it on `threads` threads, the calling one included. As many more list
+    /// directories, unless there shall be one thread: those wait for the disk most of the time.
     pub fn run(&self, threads: usize, seed: impl FnOnce(&mut Tools) -> Result<()>) -> Result<()> {
         let mut tools = Tools::new(self.repo, 0);
         guarded(|| seed(&mut tools))?;
+        let scouts = if threads > 1 { threads } else { 0 };
         std::thread::scope(|scope| {
-            for worker in 1..threads {
-                let name = format!("backup-{worker}");
-                let started = std::thread::Builder::new()
-                    .name(name)
-                    .spawn_scoped(scope, move || self.work(&mut Tools::new(self.repo, worker)));
+            for number in 1..threads + scouts {
+                let (role, name) = if number < threads {
+                    (Role::Worker, format!("backup-{number}"))
+                } else {
+                    (Role::Scout, format!("scout-{}", number - threads))
+                };
+                let work = move || self.work(role, &mut Tools::new(self.repo, number));
+                let thread = std::thread::Builder::new().name(name);
                 // Fewer threads than asked for do the same work more slowly.
-                if started.is_err() {
+                if thread.spawn_scoped(scope, work).is_err() {
                     break;
                 }
             }
-            self.work(&mut tools);
+            self.work(Role::Worker, &mut tools);
         });
         self.queue.outcome()
     }
 
-    fn work(&self, tools: &mut Tools) {
-        while let Some(task) = self.queue.next(self.control) {
+    fn work(&self, role: Role, tools: &mut Tools) {
+        while let Some(task) = self.queue.next(role, self.control) {
             let result = guarded(|| match task {
                 Task::Directory(task) => self.list_directory(*task, tools),
                 Task::Files(task) => self.save_files(*task, tools),

@@ -7,6 +7,7 @@ mod caching;
 mod faults;
 mod histories;
 mod items;
+mod queue;
 mod rules;
 
 use std::os::unix::ffi::OsStrExt;
