@@ -1,9 +1,9 @@
-"""Backs up a folder, restores it into a fresh place, compares byte for byte, and says what it did and what comes next.
+"""Backs up a folder, restores it, compares byte for byte, archives documents of it, and says what it did and what is next.
 
     make quickstart                    an example: a folder that every machine has, at most 200 MB of it
     make quickstart FOLDER=~/Documents your own files; they are only read
 
-Each run makes a new folder ``quickstart/<number>`` with the repository, its password and what was restored.
+Each run makes a new folder ``quickstart/<number>`` with the repository, its password, what was restored, and the archive.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ OBHUT = Path(sys.executable).with_name("obhut")
 #: What the example may be at most, so that it ends within two minutes on a slow machine.
 EXAMPLE_BYTES = 200_000_000
 EXAMPLE_FILES = 20_000
+#: Of which so much goes into the archive.
+ARCHIVED_FILES = 1_000
+ARCHIVED_BYTES = 100_000_000
 
 
 def fail(text: str) -> None:
@@ -71,10 +74,17 @@ def fresh(base: Path) -> Path:
 
 
 def obhut(place: Path, *words: str | Path, accept: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
-    """Runs a command, showing it as a person would type it."""
-    line = ["obhut", "backup", *map(str, words)]
-    print(f"\n$ {shlex.join(line)}", flush=True)
-    env = {**os.environ, "OBHUT_REPOSITORY": str(place / "repository"), "OBHUT_PASSWORD_FILE": str(place / "password")}
+    """Runs a backup command, showing it as a person would type it."""
+    env = {"OBHUT_REPOSITORY": str(place / "repository"), "OBHUT_PASSWORD_FILE": str(place / "password")}
+    return program(["obhut", "backup", *map(str, words)], env, accept=accept)
+
+
+def program(
+    line: list[str], env: dict[str, str], *, shown: str = "", accept: tuple[int, ...] = (0,)
+) -> subprocess.CompletedProcess[str]:
+    """Runs Obhut with a command line, and shows it."""
+    print(f"\n$ {shown or shlex.join(line)}", flush=True)
+    env = {**os.environ, **env}
     child = subprocess.run([OBHUT, *line[1:]], env=env, text=True, capture_output=True, check=False)
     if child.returncode not in accept:
         fail(f"this failed with exit code {child.returncode}:\n{child.stdout}{child.stderr}")
@@ -88,6 +98,48 @@ def indent(text: str, lines: int = 12) -> None:
         print(f"    {row}")
     if len(rows) > lines:
         print(f"    … {len(rows) - lines} more lines")
+
+
+def documents(source: Path) -> list[Path]:
+    """The first files of a folder that may be archived: enough to see it, not a second copy of everything."""
+    found: list[Path] = []
+    size = 0
+    for parent, folders, names in os.walk(source):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            info = path.lstat()
+            if stat.S_ISREG(info.st_mode) and os.access(path, os.R_OK) and info.st_mtime <= time.time():
+                found.append(path)
+                size += info.st_size
+            if len(found) == ARCHIVED_FILES or size > ARCHIVED_BYTES:
+                return found
+    return found
+
+
+def archive(place: Path, files: list[Path]) -> tuple[float, str]:
+    """Archives documents, verifies the archive, and has the verifier for strangers check a receipt; seconds, and an id."""
+    env = {"OBHUT_ARCHIVE": str(place / "archive")}
+    key = ["--key-file", str(place / "archive.key")]
+    indent(program(["obhut", "archive", "init", "--name", "example.org/quickstart", *key], env).stdout)
+    line = ["obhut", "archive", "put", "--class", "letter", *key]
+    start = time.monotonic()
+    done = program([*line, *map(str, files)], env, shown=f"{shlex.join(line)} … ({len(files)} files)")
+    taken = time.monotonic() - start
+    rows = done.stdout.splitlines()
+    indent("\n".join([*rows[:3], "…", rows[-1]] if len(rows) > 5 else rows))
+    indent(program(["obhut", "archive", "verify"], env).stdout)
+    made = rows[0].split()[0]
+    receipt, verifier = place / f"{made}.receipt", place / "verify-receipt.py"
+    program(["obhut", "archive", "receipt", made, "-o", str(receipt)], env)
+    program(["obhut", "archive", "verifier", "-o", str(verifier)], env)
+    words = ["-I", verifier.name, receipt.name, str(files[0]), "--key", "archive/log/1.vkey"]
+    print(f"\n$ cd {place} && python3 {shlex.join(words)}     # nothing of Obhut takes part", flush=True)
+    child = subprocess.run([sys.executable, *words], cwd=place, text=True, capture_output=True, check=False)
+    if child.returncode:
+        fail(f"the receipt was refused:\n{child.stdout}{child.stderr}")
+    indent(child.stdout)
+    return taken, made
 
 
 def differences(source: Path, restored: Path, unreadable: set[str]) -> list[str]:
@@ -182,6 +234,8 @@ def main() -> None:
         fail("these differ (did something write to the folder meanwhile?):\n" + "\n".join(wrong[:20]))
     indent(obhut(place, "check", "--read-data").stdout)
 
+    files_archived = documents(source)
+    archiving, example_id = archive(place, files_archived) if files_archived else (0.0, "")
     stored = measure(place / "repository")[1]
     shown = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
     print(f"""
@@ -189,11 +243,13 @@ Everything that was backed up came back equal: contents, names, permissions, tim
 {f"{len(unreadable)} files could not be read and are not in the backup; they are named above." if unreadable else ""}
   backup    {taken:6.1f} s   {files:,} files, {amount(size)} → {amount(stored)} in the repository
   restore   {back:6.1f} s
+  archive   {archiving:6.1f} s   {len(files_archived):,} documents of it, each logged and with a receipt
   in all    {time.monotonic() - began:6.1f} s
 
   repository  {shown}/repository   (restic's open format: `restic -r {shown}/repository snapshots` reads it too)
   password    {shown}/password     (without it nobody can restore: keep a copy elsewhere)
   restored    {shown}/restored
+  archive     {shown}/archive      (a receipt: {shown}/{example_id}.receipt)
 
 Three commands to try next:
   export OBHUT_REPOSITORY={shown}/repository OBHUT_PASSWORD_FILE={shown}/password PATH="$PWD/.venv/bin:$PATH"

@@ -280,6 +280,27 @@ def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
 def durable_write(path: bytes, data: bytes, mode: int) -> None:
     """Writes a file atomically and durably (the core's one durable-write module)."""
 
+def durable_remove(path: bytes) -> None:
+    """Removes a file; its name is gone from the medium when the call returns."""
+
+def make_folder(path: bytes, mode: int) -> None:
+    """Makes a folder and its missing parents, each durable."""
+
+def put_files(root: bytes, items: list[tuple[str, bytes]], mode: int, *, replace: bool) -> None:
+    """Puts bytes under their keys below ``root``, durably, together.
+
+    Unless they may be replaced, a key that has other bytes already is ``file-exists``.
+    """
+
+def random_bytes(count: int) -> bytes:
+    """So many bytes that nobody can guess."""
+
+def copy_files(root: bytes, items: list[tuple[str, bytes, str, int]], mode: int) -> None:
+    """Copies of files, nothing replaced: key, path, SHA-256 in hex, size; ``source-changed`` if a file is not that any more."""
+
+def hash_files(paths: list[bytes], threads: int) -> list[tuple[str, int]]:
+    """SHA-256 in hex and size of each file, in the order of the paths; 0 threads are one a processor."""
+
 def display_name(name: bytes) -> str:
     """A file name escaped for terminals and messages."""
 

@@ -34,6 +34,7 @@ QUICK: Final = {
     *(f"Repository.{name}" for name in ("id", "version", "key_id", "location", "warnings", "store_is_append_only")),
     *("Repository.prefetch_index", "Repository.take_lock"),
     *("CoreError", "display_name", "harden_process", "exclude_match", "prune_plan_model", "restore_plan_model"),
+    "random_bytes",
     *("Signer.from_seed", "Signer.public", "Signer.sign", "verify_ed25519"),
 }
 

@@ -23,7 +23,7 @@
 //!
 //! # Many files: [`Group`]
 //!
-//! Steps 1 to 3 for each file, one `syncfs`, step 5 for each, one `fsync` a folder. Each file is atomic;
+//! Steps 1 to 3 for each file, one `syncfs` (an `fsync` each for a few), step 5 for each, one `fsync` a folder. Each file is atomic;
 //! the group is not: after a crash or an error any subset of its files may have its names.
 //!
 //! # What cannot be promised
@@ -198,6 +198,17 @@ impl Folder {
 
     /// Steps 1 to 3.
     fn stage(&self, name: &OsStr, bytes: &[u8], mode: u32, object: &str) -> Result<Staged<'_>> {
+        self.stage_with(name, mode, object, |file| write_at(file, bytes, 0, object))
+    }
+
+    /// The same; `fill` writes the content.
+    fn stage_with(
+        &self,
+        name: &OsStr,
+        mode: u32,
+        object: &str,
+        fill: impl FnOnce(&OwnedFd) -> Result<()>,
+    ) -> Result<Staged<'_>> {
         let temp = temporary_name(name)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -210,21 +221,27 @@ impl Folder {
             object: object.to_owned(),
             placed: false,
         };
-        let mut done = 0;
-        while done < bytes.len() {
-            match rustix::io::pwrite(&staged.file, &bytes[done..], done as u64) {
-                Ok(0) => return Err(failure(object, "write", Errno::IO)),
-                Ok(count) => done += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(failure(object, "write", errno)),
-            }
-        }
+        fill(&staged.file)?;
         match fs::fchmod(&staged.file, Mode::from_raw_mode(mode)) {
             // File systems without Unix permissions refuse; the content matters more than the mode.
             Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::NOSYS) => Ok(staged),
             Err(errno) => Err(failure(object, "chmod", errno)),
         }
     }
+}
+
+/// Step 2, or a part of it.
+fn write_at(file: &OwnedFd, bytes: &[u8], at: u64, object: &str) -> Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match rustix::io::pwrite(file, &bytes[done..], at + done as u64) {
+            Ok(0) => return Err(failure(object, "write", Errno::IO)),
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failure(object, "write", errno)),
+        }
+    }
+    Ok(())
 }
 
 impl Staged<'_> {
@@ -283,6 +300,9 @@ impl Drop for Staged<'_> {
     }
 }
 
+/// Up to so many files of a group are synced one by one: syncing the whole file system waits for what others write, too.
+const FEW: usize = 8;
+
 /// Many files of one file system made durable together (module text).
 #[derive(Default)]
 pub struct Group<'f> {
@@ -306,6 +326,35 @@ impl<'f> Group<'f> {
         mode: u32,
         object: &str,
     ) -> Result<()> {
+        self.within(folder, object)?;
+        self.staged.push(folder.stage(name, bytes, mode, object)?);
+        Ok(())
+    }
+
+    /// The same for a content that comes in pieces: `next` is called until it gives nothing.
+    pub fn add_pieces(
+        &mut self,
+        folder: &'f Folder,
+        name: &OsStr,
+        mode: u32,
+        object: &str,
+        mut next: impl FnMut(&mut Vec<u8>) -> Result<bool>,
+    ) -> Result<()> {
+        self.within(folder, object)?;
+        let staged = folder.stage_with(name, mode, object, |file| {
+            let (mut piece, mut at) = (Vec::new(), 0);
+            while next(&mut piece)? {
+                write_at(file, &piece, at, object)?;
+                at += piece.len() as u64;
+            }
+            Ok(())
+        })?;
+        self.staged.push(staged);
+        Ok(())
+    }
+
+    /// Refuses a folder of another file system.
+    fn within(&mut self, folder: &Folder, object: &str) -> Result<()> {
         let device = fs::fstat(folder)
             .map_err(|e| failure(object, "stat folder", e))?
             .st_dev;
@@ -322,14 +371,17 @@ impl<'f> Group<'f> {
                 self.sync = Some((device, fd));
             }
         }
-        self.staged.push(folder.stage(name, bytes, mode, object)?);
         Ok(())
     }
 
     /// Syncs everything, gives all files their names, syncs the folders. On an error some files may have
     /// their names already; the temporary files of the others are removed.
     pub fn commit(mut self, existing: Existing) -> Result<()> {
-        if let Some((_, fd)) = &self.sync {
+        if self.staged.len() <= FEW {
+            for staged in &self.staged {
+                sync_fd(&staged.file).map_err(|e| failure(&staged.object, "fsync", e))?;
+            }
+        } else if let Some((_, fd)) = &self.sync {
             written_back(retry(|| fs::syncfs(fd)))?;
         }
         let mut folders: Vec<&Folder> = Vec::new();

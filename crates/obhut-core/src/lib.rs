@@ -47,3 +47,4 @@ pub(crate) mod testkit;
 pub mod tree;
 pub mod walk;
 pub mod world;
+pub mod worm;

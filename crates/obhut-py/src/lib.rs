@@ -14,6 +14,7 @@ mod pystore;
 mod repository;
 mod store;
 mod world;
+mod worm;
 
 /// Built without optimisation?
 const DEBUG_BUILD: bool = cfg!(debug_assertions);
@@ -42,6 +43,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ed25519::verify_ed25519, module)?)?;
     module.add_function(wrap_pyfunction!(world::durable_write, module)?)?;
     module.add_function(wrap_pyfunction!(world::display_name, module)?)?;
+    module.add_function(wrap_pyfunction!(worm::put_files, module)?)?;
+    module.add_function(wrap_pyfunction!(worm::copy_files, module)?)?;
+    module.add_function(wrap_pyfunction!(worm::hash_files, module)?)?;
+    module.add_function(wrap_pyfunction!(worm::durable_remove, module)?)?;
+    module.add_function(wrap_pyfunction!(worm::random_bytes, module)?)?;
+    module.add_function(wrap_pyfunction!(worm::make_folder, module)?)?;
     module.add_function(wrap_pyfunction!(world::harden_process, module)?)?;
     module.add_function(wrap_pyfunction!(world::exclude_match, module)?)?;
     module.add_function(wrap_pyfunction!(world::selftest, module)?)?;

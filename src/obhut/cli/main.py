@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "backup": ("obhut.cli.backup", "backup", "Back up into a restic-format repository, restore, check, forget, prune."),
+    "archive": ("obhut.cli.archive", "archive", "Keep documents unaltered for years, with proof."),
     "config": ("obhut.cli.config", "config", "Show and check obhut.toml, print its JSON schema."),
     "errors": ("obhut.cli.errors", "errors", "Explain an error id, or list all of them."),
     "version": ("obhut.cli.version", "version", "Show the version of Obhut and of its core."),

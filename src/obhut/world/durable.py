@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from obhut.errors import converted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: For the owner alone: what Obhut keeps is nobody else's business unless a caller says so.
 PRIVATE = 0o600
@@ -19,3 +24,48 @@ def write_file(path: str | bytes | os.PathLike[str], data: bytes, *, mode: int =
 
     with converted():
         _core.durable_write(os.path.realpath(os.fsencode(path)), data, mode)
+
+
+def put_files(
+    root: str | os.PathLike[str], items: Sequence[tuple[str, bytes]], *, mode: int, replace: bool = False
+) -> None:
+    """Writes many files below ``root``, durably, together: each whole or not there, whatever stops us.
+
+    A file that is there with other bytes is an error (``file-exists``) unless it may be replaced.
+    """
+    from obhut import _core
+
+    with converted():
+        _core.put_files(os.fsencode(root), list(items), mode, replace=replace)
+
+
+def copy_files(root: str | os.PathLike[str], items: Sequence[tuple[str, bytes, str, int]], *, mode: int) -> None:
+    """Copies files below ``root`` likewise: key, path, SHA-256 in hex, bytes. Raises ``source-changed`` if one is not that."""
+    from obhut import _core
+
+    with converted():
+        _core.copy_files(os.fsencode(root), list(items), mode)
+
+
+def hash_files(paths: Sequence[bytes], threads: int = 0) -> list[tuple[str, int]]:
+    """SHA-256 in hex and size of each file; on all processors unless told otherwise."""
+    from obhut import _core
+
+    with converted():
+        return _core.hash_files(list(paths), threads)
+
+
+def remove_file(path: str | os.PathLike[str]) -> None:
+    """Removes a file durably."""
+    from obhut import _core
+
+    with converted():
+        _core.durable_remove(os.fsencode(path))
+
+
+def make_folder(path: str | os.PathLike[str], *, mode: int = 0o750) -> None:
+    """Makes a folder, durably, with the parents that are missing; one that is there is fine."""
+    from obhut import _core
+
+    with converted():
+        _core.make_folder(os.fsencode(Path(path).absolute()), mode)

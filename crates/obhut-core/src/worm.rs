@@ -1,0 +1,335 @@
+//! Write-once files below a folder: what an archive in a local folder is made of (docs/design/archive.md).
+//!
+//! A key is a path of plain names with slashes. What has a key keeps its bytes: putting the same bytes again is fine and
+//! makes sure that they last, other bytes are refused. Many files are made durable together ([`crate::durable`]).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::durable::{self, Existing, Folder, Group};
+use crate::error::{Code, Error, Result};
+use crate::gojson;
+use crate::id::Id;
+use crate::job::Control;
+use crate::pool;
+
+/// Read at a time.
+const PIECE: usize = 1 << 20;
+/// Folders are for their owner and for those of the group who may look.
+const FOLDER: u32 = 0o750;
+
+/// What a key shall hold.
+pub enum Content {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// What lies in this file, if it still has this hash and so many bytes.
+    Copy(PathBuf, Id, u64),
+}
+
+/// Puts contents under their keys, all of them durable in the end. They get their names in the order given, after all
+/// bytes are on the medium; a crash on the way leaves any of them, each whole, or none.
+///
+/// A key that is there already with other bytes is `file-exists`; a source that is not what it was is `source-changed`.
+pub fn put_once(root: &Path, items: &[(String, Content)], mode: u32) -> Result<()> {
+    put(root, items, mode, Existing::Keep)
+}
+
+/// The same; with [`Existing::Replace`] in the place of what may be there.
+pub fn put(
+    root: &Path,
+    items: &[(String, Content)],
+    mode: u32,
+    existing: Existing,
+) -> Result<()> {
+    let mut folders: BTreeMap<&Path, Folder> = BTreeMap::new();
+    for (key, _) in items {
+        let (parent, _) = split(key)?;
+        if !folders.contains_key(parent) {
+            Folder::open(root)?; // A disk that is not mounted must not become a few folders.
+            let path = root.join(parent);
+            durable::make_dir(&path, FOLDER)?;
+            folders.insert(parent, Folder::open(&path)?);
+        }
+    }
+    let mut group = Group::new();
+    let mut known = Vec::new();
+    for (key, content) in items {
+        let (parent, name) = split(key)?;
+        let folder = &folders[parent];
+        if existing == Existing::Keep && holds(&root.join(key), key, content)? {
+            known.push(folder);
+            continue;
+        }
+        match content {
+            Content::Bytes(bytes) => group.add(folder, name, bytes, mode, key)?,
+            Content::Copy(source, digest, size) => {
+                let mut copy = Copy::begin(source, *digest, *size)?;
+                group.add_pieces(folder, name, mode, key, |piece| copy.next(piece))?;
+            }
+        }
+    }
+    group.commit(existing)?;
+    // Whoever wrote these may not have come to it.
+    known.into_iter().try_for_each(Folder::sync)
+}
+
+/// SHA-256 and size of each file; the first error ends it.
+pub fn hash_files(paths: &[PathBuf], threads: usize, control: &Control) -> Result<Vec<(Id, u64)>> {
+    let found = std::sync::Mutex::new(vec![(Id::ZERO, 0); paths.len()]);
+    let numbered: Vec<_> = paths.iter().enumerate().collect();
+    let piece = || Ok(Vec::new());
+    pool::each(&numbered, threads, control, piece, |piece, (at, path)| {
+        let hashed = hash_file(path, piece, control)?;
+        found.lock().expect("no panic while it is held")[*at] = hashed;
+        Ok(())
+    })?;
+    Ok(found.into_inner().expect("no panic while it was held"))
+}
+
+fn hash_file(path: &Path, piece: &mut Vec<u8>, control: &Control) -> Result<(Id, u64)> {
+    let (mut file, about) = open(path)?;
+    let mut hasher = Sha256::new();
+    let mut size = 0;
+    while read(&mut file, piece, &about)? {
+        control.check()?;
+        hasher.update(&piece);
+        size += piece.len() as u64;
+    }
+    Ok((Id(hasher.finalize().into()), size))
+}
+
+/// Whether the file is there with this content.
+fn holds(path: &Path, key: &str, content: &Content) -> Result<bool> {
+    let found = match hash_file(path, &mut Vec::new(), &Control::default()) {
+        Ok(found) => found,
+        Err(error) if error.code() == Code::FileMissing => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let wanted = match content {
+        Content::Bytes(bytes) => (Id::of(bytes), bytes.len() as u64),
+        Content::Copy(_, digest, size) => (*digest, *size),
+    };
+    if found == wanted {
+        return Ok(true);
+    }
+    let detail = "other bytes lie there already";
+    Err(Error::new(Code::FileExists, key, detail))
+}
+
+/// A file that is copied and watched.
+struct Copy {
+    file: File,
+    about: String,
+    hasher: Sha256,
+    left: u64,
+    digest: Id,
+}
+
+impl Copy {
+    fn begin(source: &Path, digest: Id, size: u64) -> Result<Self> {
+        let (file, about) = open(source)?;
+        Ok(Self {
+            file,
+            about,
+            hasher: Sha256::new(),
+            left: size,
+            digest,
+        })
+    }
+
+    /// The next piece; at the end the hash must be the one that was promised.
+    fn next(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
+        let changed = || Error::new(Code::SourceChanged, &*self.about, "while it was being read");
+        if read(&mut self.file, piece, &self.about)? {
+            let left = self.left.checked_sub(piece.len() as u64);
+            self.left = left.ok_or_else(changed)?;
+            self.hasher.update(&piece);
+            return Ok(true);
+        }
+        let hasher = std::mem::take(&mut self.hasher);
+        if Id(hasher.finalize().into()) == self.digest {
+            return Ok(false);
+        }
+        Err(changed())
+    }
+}
+
+fn open(path: &Path) -> Result<(File, String)> {
+    let about = gojson::display(path.as_os_str().as_bytes());
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::new(Code::FileMissing, &*about, "no such file"),
+        _ => Error::io(&*about, &e),
+    };
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    let regular = std::fs::metadata(path).map_err(failed)?.is_file();
+    if !regular {
+        return Err(Error::new(
+            Code::InvalidArgument,
+            about,
+            "not a regular file",
+        ));
+    }
+    Ok((File::open(path).map_err(failed)?, about))
+}
+
+/// The next piece of a file; `false` at its end.
+fn read(file: &mut File, piece: &mut Vec<u8>, about: &str) -> Result<bool> {
+    piece.clear();
+    let limit = PIECE as u64;
+    let count = file.take(limit).read_to_end(piece);
+    Ok(count.map_err(|e| Error::io(about, &e))? > 0)
+}
+
+/// Folder and name of a key.
+fn split(key: &str) -> Result<(&Path, &std::ffi::OsStr)> {
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    if !key.split('/').all(plain) {
+        return Err(Error::new(Code::InvalidArgument, key, "no key"));
+    }
+    let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
+    Ok((Path::new(folder), name.as_ref()))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests make the files.
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn bytes(key: &str, bytes: &[u8]) -> (String, Content) {
+        (key.to_owned(), Content::Bytes(bytes.to_vec()))
+    }
+
+    fn copy(key: &str, source: &Path, promised: &[u8]) -> (String, Content) {
+        let size = promised.len() as u64;
+        let content = Content::Copy(source.to_owned(), Id::of(promised), size);
+        (key.to_owned(), content)
+    }
+
+    /// All files below a folder.
+    fn files(root: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path()) {
+            if entry.is_dir() {
+                found.extend(files(&entry));
+            } else {
+                found.push(entry.to_string_lossy().into_owned());
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn what_is_put_is_there_with_its_mode_and_may_be_put_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        let long: Vec<u8> = (0..PIECE * 2 + 17).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&source, &long).unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        for count in [3, 20] {
+            let mut items: Vec<_> = (0..count)
+                .map(|n| bytes(&format!("a/{n}/x"), &[n]))
+                .collect();
+            items.push(copy("b/long", &source, &long));
+            items.push(bytes("top", b""));
+            for _ in 0..2 {
+                put_once(&root, &items, 0o440).unwrap();
+                assert_eq!(std::fs::read(root.join("a/2/x")).unwrap(), [2]);
+                assert_eq!(std::fs::read(root.join("b/long")).unwrap(), long);
+                let mode = std::fs::metadata(root.join("b/long")).unwrap();
+                assert_eq!(mode.permissions().mode() & 0o777, 0o440);
+            }
+            assert_eq!(files(&root).len(), usize::from(count) + 2);
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_refused_and_nothing_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        put_once(root, &[bytes("a/x", b"one")], 0o400).unwrap();
+        let before = files(root);
+        for content in [&b"two"[..], b"", b"one "] {
+            let error = put_once(root, &[bytes("a/y", b"new"), bytes("a/x", content)], 0o400);
+            let error = error.unwrap_err();
+            assert_eq!((error.code(), error.object()), (Code::FileExists, "a/x"));
+            assert_eq!(files(root), before);
+        }
+        assert_eq!(std::fs::read(root.join("a/x")).unwrap(), b"one");
+    }
+
+    #[test]
+    fn what_may_be_replaced_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for content in [&b"one"[..], b"two", b"two"] {
+            put(root, &[bytes("a/x", content)], 0o400, Existing::Replace).unwrap();
+            assert_eq!(std::fs::read(root.join("a/x")).unwrap(), content);
+        }
+        assert_eq!(files(root).len(), 1);
+    }
+
+    #[test]
+    fn a_source_that_changes_is_refused_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let source = folder.path().join("source");
+        for (promised, found) in [
+            (&b"abc"[..], &b"abd"[..]),
+            (b"abc", b"abcd"),
+            (b"abc", b"ab"),
+        ] {
+            std::fs::write(&source, found).unwrap();
+            let error = put_once(&root, &[copy("o/x", &source, promised)], 0o400).unwrap_err();
+            assert_eq!(error.code(), Code::SourceChanged);
+            assert_eq!(files(&root), [""; 0]);
+        }
+        std::fs::remove_file(&source).unwrap();
+        let error = put_once(&root, &[copy("o/x", &source, b"abc")], 0o400).unwrap_err();
+        assert_eq!(error.code(), Code::FileMissing);
+    }
+
+    #[test]
+    fn keys_stay_below_the_root_and_the_root_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for key in ["", "/x", "a//x", "../x", "a/../x", "a/.", "x/", "a\0b"] {
+            let error = put_once(folder.path(), &[bytes(key, b"")], 0o400).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument, "{key:?}");
+        }
+        let absent = folder.path().join("absent");
+        let error = put_once(&absent, &[bytes("a/x", b"")], 0o400).unwrap_err();
+        assert_eq!(error.code(), Code::FileMissing);
+        assert!(!absent.exists());
+    }
+
+    #[test]
+    fn hashes_come_in_the_order_of_the_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let contents: Vec<Vec<u8>> = (0..40).map(|n| vec![n; usize::from(n) * 300]).collect();
+        let paths: Vec<PathBuf> = (0..40).map(|n| folder.path().join(n.to_string())).collect();
+        for (path, content) in paths.iter().zip(&contents) {
+            std::fs::write(path, content).unwrap();
+        }
+        let expected: Vec<_> = contents
+            .iter()
+            .map(|c| (Id::of(c), c.len() as u64))
+            .collect();
+        for threads in [1, 3] {
+            let found = hash_files(&paths, threads, &Control::default()).unwrap();
+            assert_eq!(found, expected);
+        }
+        let absent = [folder.path().join("absent")];
+        let error = hash_files(&absent, 2, &Control::default()).unwrap_err();
+        assert_eq!(error.code(), Code::FileMissing);
+        let error = hash_files(&[folder.path().to_owned()], 1, &Control::default());
+        assert_eq!(error.unwrap_err().code(), Code::InvalidArgument);
+    }
+}

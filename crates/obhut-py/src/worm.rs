@@ -1,0 +1,90 @@
+//! Write-once files below a folder.
+
+use std::path::PathBuf;
+
+use obhut_core::id::Id;
+use obhut_core::job::Control;
+use obhut_core::world::{Random, SystemRandom};
+use obhut_core::worm::{self, Content};
+use obhut_core::durable::{self, Existing};
+use obhut_core::pool;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::error::{convert, invalid};
+use crate::store::path;
+
+/// Puts bytes under their keys; `replace`: in the place of what may be there.
+#[pyfunction]
+#[pyo3(signature = (root, items, mode, *, replace))]
+pub fn put_files(
+    py: Python<'_>,
+    root: &[u8],
+    items: Vec<(String, Vec<u8>)>,
+    mode: u32,
+    replace: bool,
+) -> PyResult<()> {
+    let existing = if replace {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
+    let root = path(root);
+    let items: Vec<_> = items
+        .into_iter()
+        .map(|(key, bytes)| (key, Content::Bytes(bytes)))
+        .collect();
+    convert(py.detach(|| worm::put(&root, &items, mode, existing)))
+}
+
+/// A key, the file to be copied, its SHA-256 in hex, its size.
+type Copied = (String, Vec<u8>, String, u64);
+
+/// Puts copies of files under their keys.
+#[pyfunction]
+pub fn copy_files(py: Python<'_>, root: &[u8], items: Vec<Copied>, mode: u32) -> PyResult<()> {
+    let root = path(root);
+    let items = items.into_iter().map(|(key, source, digest, size)| {
+        let digest = Id::parse(digest.as_bytes())
+            .ok_or_else(|| invalid(&digest, "no SHA-256 in lower-case hex digits"))?;
+        Ok((key, Content::Copy(path(&source), digest, size)))
+    });
+    let items = items.collect::<PyResult<Vec<_>>>()?;
+    convert(py.detach(|| worm::put_once(&root, &items, mode)))
+}
+
+/// SHA-256 in hex and size of each file.
+#[pyfunction]
+pub fn hash_files(
+    py: Python<'_>,
+    paths: Vec<Vec<u8>>,
+    threads: usize,
+) -> PyResult<Vec<(String, u64)>> {
+    let paths: Vec<PathBuf> = paths.iter().map(|p| path(p)).collect();
+    let hash = || worm::hash_files(&paths, pool::threads(threads), &Control::default());
+    let found = convert(py.detach(hash))?;
+    Ok(found
+        .into_iter()
+        .map(|(id, size)| (id.hex(), size))
+        .collect())
+}
+
+/// So many bytes that nobody can guess.
+#[pyfunction]
+pub fn random_bytes(py: Python<'_>, count: usize) -> PyResult<Bound<'_, PyBytes>> {
+    PyBytes::new_with(py, count, |bytes| convert(SystemRandom.fill(bytes)))
+}
+
+/// Removes a file; its name is gone from the medium when the call returns.
+#[pyfunction]
+pub fn durable_remove(py: Python<'_>, path: &[u8]) -> PyResult<()> {
+    let target = self::path(path);
+    convert(py.detach(|| durable::remove(&target)))
+}
+
+/// Makes a folder and its missing parents, each durable.
+#[pyfunction]
+pub fn make_folder(py: Python<'_>, path: &[u8], mode: u32) -> PyResult<()> {
+    let target = self::path(path);
+    convert(py.detach(|| durable::make_dir(&target, mode)))
+}

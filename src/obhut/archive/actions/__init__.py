@@ -1,0 +1,1 @@
+"""What the commands of ``obhut archive`` do, without the command line."""

@@ -1,0 +1,162 @@
+"""Taking documents in."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from obhut.archive import classes, receipt
+from obhut.archive.vault import Incoming
+from obhut.errors import ObhutError
+from obhut.gojson import as_written
+from obhut.log import tiles
+from obhut.world import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from obhut.archive.vault import Intake, Logged, Vault
+    from obhut.job import Reporter
+    from obhut.log.note import Note
+
+#: A group of documents ends at so many, and at so many bytes: what one checkpoint covers.
+GROUP: Final = tiles.WIDTH
+GROUP_BYTES: Final = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be archived, and as what."""
+
+    paths: Sequence[bytes]
+    category: str
+    #: The day that the class counts from; without it the day on which each file was last written.
+    event: date | None
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that may be archived."""
+
+    path: Path
+    size: int
+    event: date
+
+
+def put(
+    vault: Vault, key_path: Path, wish: Wish, now: str, reporter: Reporter
+) -> Iterator[tuple[Logged, dict[str, Any]]]:
+    """Archives files; gives each with its receipt, a group at a time, once it is durable and logged.
+
+    All files are looked at before anything is written. ``now`` is RFC 3339 UTC.
+    """
+    category = classes.find(wish.category, vault.country)
+    if category is None:
+        raise ObhutError("class-unknown", wish.category, f"known are {', '.join(sorted(classes.CLASSES))}")
+    # East of Greenwich today is tomorrow for a while.
+    latest = date.fromisoformat(now[:10]) + timedelta(days=1)
+    if wish.event is not None and wish.event > latest:
+        raise ObhutError("invalid-argument", "--event-date", f"{wish.event} lies in the future")
+    found = [_look(Path(os.fsdecode(path)), wish.event, latest) for path in wish.paths]
+    with vault.writing(key_path) as intake:
+        tell_recovered(intake, reporter)
+        done = 0
+        for group in groups(found):
+            reporter.progress("archive", _counters(done, len(found)), [os.fsencode(group[0].path)])
+            yield from _put_group(vault, intake, group, category.name, wish, now)
+            done += len(group)
+        reporter.end_progress()
+
+
+def tell_recovered(intake: Intake, reporter: Reporter) -> None:
+    """Says what an earlier stop had left."""
+    logged, dropped = intake.recovered
+    if logged:
+        names = ", ".join(entry.document.id for entry in logged)
+        reporter.warn(f"an earlier run was stopped before it answered; these documents of it are archived now: {names}")
+    if dropped:
+        reporter.warn(f"{len(dropped)} documents of a run that was stopped are not archived; put them in again")
+
+
+def groups(found: Sequence[Found]) -> Iterator[list[Found]]:
+    """Files in groups: at least one, and no more than fit under one checkpoint."""
+    group: list[Found] = []
+    size = 0
+    for file in found:
+        if group and (len(group) == GROUP or size + file.size > GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += file.size
+    if group:
+        yield group
+
+
+def _put_group(
+    vault: Vault, intake: Intake, group: Sequence[Found], category: str, wish: Wish, now: str
+) -> Iterator[tuple[Logged, dict[str, Any]]]:
+    try:
+        hashed = durable.hash_files([os.fsencode(file.path) for file in group])
+    except ObhutError as error:
+        raise ObhutError("document-missing", error.object, error.detail) from error
+    documents = [
+        Incoming(
+            path=os.fsencode(file.path),
+            digest=digest,
+            size=size,
+            name=as_written(file.path.name),
+            category=category,
+            event=file.event.isoformat(),
+            policy=classes.POLICY,
+            received=now,
+            source={"host": wish.host, "path": as_written(str(file.path.absolute()))},
+        )
+        for file, (digest, size) in zip(group, hashed, strict=True)
+    ]
+    entries, note = intake.put(documents)
+    return zip(entries, receipts(vault, entries, note), strict=True)
+
+
+def receipts(vault: Vault, entries: Sequence[Logged], note: Note) -> Iterator[dict[str, Any]]:
+    """A receipt for each document under one checkpoint."""
+    from obhut.log.note import Checkpoint
+
+    checkpoint = Checkpoint.parse(note.text)
+    reader = tiles.Reader(checkpoint.size, vault.fetch)
+    for entry in entries:
+        yield receipt.make(entry, checkpoint, note, vault.key, reader)
+
+
+def _look(path: Path, event: date | None, latest: date) -> Found:
+    shown = as_written(str(path))
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise ObhutError("document-missing", shown, error.strerror or "") from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise ObhutError("document-missing", shown, "it is no regular file; an archive takes files one by one")
+    if not os.access(path, os.R_OK):
+        raise ObhutError("document-missing", shown, "it may not be read")
+    return Found(path, facts.st_size, event or _written(shown, facts.st_mtime, latest))
+
+
+def _written(shown: str, seconds: float, latest: date) -> date:
+    """The day, where we are, on which a file was last written."""
+    try:
+        day = date(*time.localtime(seconds)[:3])
+    except (ValueError, OverflowError, OSError):
+        day = date.max
+    if day > latest:
+        detail = "it was last written on a day that is yet to come; say which day counts with --event-date"
+        raise ObhutError("document-missing", shown, detail)
+    return day
+
+
+def _counters(done: int, total: int) -> dict[str, int]:
+    return {"items_done": done, "total_items": total, "bytes_done": 0, "total_bytes": 0, "total_known": 1, "errors": 0}

@@ -1,0 +1,73 @@
+"""Looking at an archive: lists, documents, receipts."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from obhut.archive import record, sequencer
+from obhut.archive.actions.put import receipts
+from obhut.archive.classes import CLASSES
+from obhut.archive.vault import Logged, object_key, parsed, record_keys
+from obhut.errors import ObhutError
+from obhut.log import tiles
+from obhut.world import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from obhut.archive.record import Document
+    from obhut.archive.vault import Vault
+
+
+def documents(vault: Vault) -> Iterator[Document]:
+    """All documents that the newest checkpoint covers, oldest first."""
+    size = vault.stated().checkpoint.size
+    for index, key in record_keys(vault.store)[0]:
+        if index < size:
+            yield parsed(key, vault.store.get(key))
+
+
+def kept_until(document: Document, now: str) -> date | None:
+    """The last day on which the law in force asks for a document; nothing for a class that this version does not know."""
+    category = CLASSES.get(document.category)
+    return category.end(date.fromisoformat(document.event), date.fromisoformat(now[:10])) if category else None
+
+
+def copy_out(vault: Vault, id: str, target: Path) -> Document:
+    """Copies a document to a new file, proving its bytes. Raises ``archive-damaged`` if they are not what came in."""
+    document = parsed(id, vault.record(id))
+    key = object_key(document.digest)
+    item = (target.name, vault.store.path_of(key), document.digest, document.size)
+    try:
+        durable.copy_files(target.parent, [item], mode=0o644)
+    except ObhutError as error:
+        if error.id not in {"source-changed", "file-missing"}:
+            raise
+        why = "it is missing" if error.id == "file-missing" else "its bytes are not those that came in"
+        raise ObhutError("archive-damaged", key, why) from error
+    return document
+
+
+def receipt_of(vault: Vault, id: str) -> dict[str, Any]:
+    """The receipt of a document under the newest checkpoint."""
+    data = vault.record(id)
+    document = parsed(id, data)
+    stated = vault.stated()
+    if document.index >= stated.checkpoint.size:
+        raise ObhutError("document-unknown", id, "it was never logged")
+    entry = Logged(document, data, record.leaf(document, data))
+    _same_leaf(vault, entry, stated)
+    return next(iter(receipts(vault, [entry], stated.note)))
+
+
+def _same_leaf(vault: Vault, entry: Logged, stated: sequencer.Stated) -> None:
+    """A receipt is for what is in the log, not for what a record says today."""
+    place = tiles.bundle_of(entry.document.index, stated.checkpoint.size)
+    try:
+        leaf = tiles.read_bundle(vault.fetch, place)[entry.document.index % tiles.WIDTH]
+    except (tiles.TileError, OSError) as error:
+        raise ObhutError("archive-damaged", place.path, str(error)) from None
+    if leaf != entry.leaf:
+        raise ObhutError("archive-damaged", entry.document.id, "its record is not the one that was logged")

@@ -1,0 +1,48 @@
+"""Receipts: one file that proves a document, without Obhut and without the archive. Pure.
+
+A receipt is a JSON object. Record, leaf and checkpoint are in it as they are, letter for letter, for it is their bytes
+that were hashed and signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from obhut.log import merkle
+
+if TYPE_CHECKING:
+    from obhut.archive.vault import Logged
+    from obhut.log.note import Checkpoint, Key, Note
+
+FORMAT: Final = "obhut-receipt/1"
+
+#: What a receipt says of time stamps while the archive has no authority.
+NO_STAMP: Final = "none configured"
+
+
+def make(entry: Logged, checkpoint: Checkpoint, note: Note, key: Key, subtrees: merkle.Subtrees) -> dict[str, Any]:
+    """The receipt of a document under a checkpoint that covers it."""
+    document = entry.document
+    proof = merkle.inclusion(document.index, checkpoint.size, subtrees)
+    return {
+        "format": FORMAT,
+        "id": document.id,
+        "name": document.name,
+        "sha256": document.digest,
+        "size": document.size,
+        "record": entry.record.decode(),
+        "leaf": entry.leaf.decode(),
+        "index": document.index,
+        "proof": [base64.b64encode(part).decode() for part in proof],
+        "checkpoint": str(note),
+        "log_key": str(key),
+        "lock": document.lock,
+        "stamp": NO_STAMP,
+    }
+
+
+def encode(receipt: dict[str, Any]) -> bytes:
+    """The file: for people to look at as well."""
+    return (json.dumps(receipt, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,141 @@
+"""Records of documents and the leaves that commit to them. Pure.
+
+The record says what is known of a document and stays private; the leaf goes into the log and says nothing personal
+(docs/design/archive.md). A record's id is the index of its leaf and 64 random bits.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from obhut.archive import canonical
+
+#: What the commitment of a leaf begins with.
+TAG: Final = b"obhut/record/v1\x00"
+
+#: Bytes of a salt.
+SALT: Final = 32
+
+#: Bytes of the random part of an id.
+RANDOM: Final = 8
+
+VERSION: Final = 1
+
+_ID: Final = re.compile(r"(0|[1-9][0-9]{0,15})-([0-9a-f]{16})")
+_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class RecordError(ValueError):
+    """Bytes that are no record or leaf of this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is known of a document."""
+
+    id: str
+    #: SHA-256 of its bytes, in hex.
+    digest: str
+    size: int
+    #: Its file name at the source; what is no text in it shows as U+FFFD.
+    name: str
+    #: Its class of retention, ``de/voucher``.
+    category: str
+    #: The day that the class counts from, ``2026-03-01``.
+    event: str
+    #: Version of the rules when it came in.
+    policy: int
+    #: When it came in, RFC 3339 UTC.
+    received: str
+    #: Host and path that it came from.
+    source: dict[str, str]
+    #: How it is protected against removal, and until when; as a fact of that moment.
+    lock: dict[str, str | None]
+    salt: bytes
+
+    def encode(self) -> bytes:
+        """The record's bytes."""
+        return canonical.encode(
+            {
+                "class": self.category,
+                "digest": f"sha256:{self.digest}",
+                "event": self.event,
+                "id": self.id,
+                "lock": self.lock,
+                "name": self.name,
+                "policy": self.policy,
+                "received": self.received,
+                "salt": self.salt.hex(),
+                "size": self.size,
+                "source": self.source,
+                "type": "document",
+                "v": VERSION,
+            }
+        )
+
+    @staticmethod
+    def parse(data: bytes) -> Document:
+        """Raises :class:`RecordError` for bytes that :meth:`encode` never gives."""
+        try:
+            fields = canonical.decode(data)
+            document = Document(
+                id=fields["id"],
+                digest=fields["digest"].removeprefix("sha256:"),
+                size=fields["size"],
+                name=fields["name"],
+                category=fields["class"],
+                event=fields["event"],
+                policy=fields["policy"],
+                received=fields["received"],
+                source=fields["source"],
+                lock=fields["lock"],
+                salt=bytes.fromhex(fields["salt"]),
+            )
+            sound = (
+                document.encode() == data
+                and _ID.fullmatch(document.id)
+                and _HEX.fullmatch(document.digest)
+                and _DATE.fullmatch(document.event)
+                and len(document.salt) == SALT
+                and document.size >= 0
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(f"no record of a document: {error}") from None
+        if not sound:
+            raise RecordError("no record of a document of this version")
+        return document
+
+    @property
+    def index(self) -> int:
+        """The index of its leaf."""
+        return index_of(self.id)
+
+
+def index_of(id: str) -> int:
+    """The index of the leaf of a record. Raises ``ValueError`` for what is no id."""
+    found = _ID.fullmatch(id)
+    if found is None:
+        raise ValueError("an id is a number, a hyphen and sixteen hex digits, like 1042-9f3a5c7e01b2d4f6")
+    return int(found[1])
+
+
+def commitment(salt: bytes, record: bytes) -> str:
+    """What a leaf says of a record, in hex: noise for whoever does not know the salt."""
+    return sha256(TAG + salt + sha256(record).digest()).hexdigest()
+
+
+def leaf(document: Document, record: bytes, previous: int | None = None) -> bytes:
+    """The leaf of a document's record; ``previous`` is the leaf that it continues."""
+    fields: dict[str, Any] = {
+        "class": document.category,
+        "commit": commitment(document.salt, record),
+        "event": document.event,
+        "prev": previous,
+        "type": "document",
+        "v": VERSION,
+    }
+    return canonical.encode(fields)

@@ -1,0 +1,130 @@
+"""The only writer of a log: takes leaves, and answers once a signed checkpoint covers them.
+
+Bundles and tiles are durable before the checkpoint that states them. What a stop leaves beyond the checkpoint was never
+stated, so the next writer replaces it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from obhut.errors import ObhutError
+from obhut.log import merkle, note, tiles
+from obhut.world import secret
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from obhut.archive.store import Store
+    from obhut.log.note import Key, Note
+    from obhut.world.secret import Signer
+
+CHECKPOINT: Final = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A checkpoint whose signature was checked."""
+
+    checkpoint: note.Checkpoint
+    note: Note
+
+
+def stated(data: bytes, key: Key, place: str) -> Stated:
+    """A checkpoint from its bytes. Raises ``archive-damaged`` unless ``key`` signed it for its own log."""
+    try:
+        signed = note.Note.parse(data)
+        signed.signers([key], secret.verify)
+        checkpoint = note.Checkpoint.parse(signed.text)
+    except note.NoteError as error:
+        raise ObhutError("archive-damaged", place, str(error)) from None
+    if checkpoint.origin != key.name:
+        raise ObhutError("archive-damaged", place, f"it is of {checkpoint.origin}, not of {key.name}")
+    return Stated(checkpoint, signed)
+
+
+def first_note(key: Key, signer: Signer) -> bytes:
+    """The checkpoint of a log without entries."""
+    return _signed(note.Checkpoint(key.name, 0, merkle.EMPTY), key, signer)
+
+
+def _signed(checkpoint: note.Checkpoint, key: Key, signer: Signer) -> bytes:
+    return bytes(note.Note(str(checkpoint), ()).signed(key, signer.sign))
+
+
+class Sequencer:
+    """Appends to the log below ``folder`` of a store; whoever makes one keeps other writers out meanwhile."""
+
+    def __init__(self, store: Store, folder: str, key: Key, signer: Signer) -> None:
+        self._store = store
+        self._folder = folder
+        self._key = key
+        self._signer = signer
+        checkpoint = stated(store.get(f"{folder}/{CHECKPOINT}"), key, f"{folder}/{CHECKPOINT}").checkpoint
+        self._edge = self._load(checkpoint)
+        #: The entries of the bundle that is not full.
+        self._open = self._open_entries(checkpoint.size)
+
+    @property
+    def size(self) -> int:
+        """How many entries are stated."""
+        return self._edge.size
+
+    def append(self, entries: Sequence[bytes]) -> bytes:
+        """Adds entries, in order; gives the checkpoint, durable, that covers them.
+
+        After an error nothing is known of what is durable: the sequencer is of no use any more.
+        """
+        before = self.size
+        items: list[tuple[str, bytes]] = []
+        for entry in entries:
+            self._open.append(entry)
+            full = self._edge.append(merkle.leaf_hash(entry))
+            if len(self._open) == tiles.WIDTH:
+                place = tiles.bundle_of(self.size - 1, self.size)
+                items.append((place.path, tiles.encode_bundle(self._open)))
+                self._open.clear()
+            items += [(place.path, data) for place, data in full]
+        if self._open:
+            items.append((tiles.bundle_of(self.size - 1, self.size).path, tiles.encode_bundle(self._open)))
+        items += [(place.path, data) for place, data in self._edge.partial()]
+        self._put(items)
+        checkpoint = _signed(note.Checkpoint(self._key.name, self.size, self._edge.root()), self._key, self._signer)
+        self._put([(CHECKPOINT, checkpoint)])
+        self._tidy(before)
+        return checkpoint
+
+    def _put(self, items: Sequence[tuple[str, bytes]]) -> None:
+        self._store.put_edge([(f"{self._folder}/{path}", data) for path, data in items])
+
+    def _tidy(self, before: int) -> None:
+        """Takes away narrow tiles and bundles whose full one is stated: readers take that one instead."""
+        for place in tiles.grown(before, self.size):
+            if place.width == tiles.WIDTH:
+                for key in self._store.keys(f"{self._folder}/{place.path}.p"):
+                    self._store.drop(key)
+
+    def _load(self, checkpoint: note.Checkpoint) -> tiles.Edge:
+        try:
+            edge = tiles.Edge.load(checkpoint.size, lambda place: tiles.read_tile(self._fetch, place))
+        except (tiles.TileError, FileNotFoundError) as error:
+            raise ObhutError("archive-damaged", self._folder, str(error)) from None
+        if edge.root() != checkpoint.root:
+            raise ObhutError("archive-damaged", self._folder, "its tiles have another root than its checkpoint")
+        return edge
+
+    def _open_entries(self, size: int) -> list[bytes]:
+        if size % tiles.WIDTH == 0:
+            return []
+        place = tiles.bundle_of(size - 1, size)
+        try:
+            entries = tiles.read_bundle(self._fetch, place)
+        except (tiles.TileError, FileNotFoundError) as error:
+            raise ObhutError("archive-damaged", f"{self._folder}/{place.path}", str(error)) from None
+        if [merkle.leaf_hash(entry) for entry in entries] != self._edge.rows[0]:
+            raise ObhutError("archive-damaged", f"{self._folder}/{place.path}", "its entries are not those of the tile")
+        return entries
+
+    def _fetch(self, path: str) -> bytes:
+        return self._store.get(f"{self._folder}/{path}")

@@ -1,0 +1,171 @@
+"""Where an archive's bytes lie: the contract, and a local folder.
+
+What has a key keeps its bytes. The exceptions are the growing edge of a log and its checkpoint, which the one sequencer
+replaces, and a record that was never logged, which :meth:`Store.drop` takes away: the only deletion there is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from obhut.errors import ObhutError
+from obhut.world import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: What an ``init`` that was stopped may have left.
+UNFINISHED: Final = {"log/1.vkey", "log/1/checkpoint"}
+
+#: Names of files that are being written (``crates/obhut-core/src/durable.rs``).
+_TEMPORARY: Final = re.compile(r"-tmp-[0-9a-f]{16}$")
+
+#: Owner and group read; nobody writes.
+_KEPT: Final = 0o440
+
+
+class Store(Protocol):
+    """A place that keeps what it was given once."""
+
+    @property
+    def location(self) -> str:
+        """For people."""
+
+    @property
+    def lock_mode(self) -> str:
+        """How a removal is prevented, as records say it."""
+
+    def get(self, key: str) -> bytes:
+        """The bytes of a key. Raises :class:`FileNotFoundError`."""
+
+    def keys(self, folder: str) -> list[str]:
+        """All keys below a folder, in order; what a stop left half written is none."""
+
+    def put_once(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Durable when it returns. Raises ``archive-damaged`` where other bytes lie already."""
+
+    def copy_once(self, items: Sequence[tuple[str, bytes, str, int]]) -> None:
+        """Copies of files, likewise: key, path, SHA-256 in hex, bytes."""
+
+    def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """The growing edge of a log: in the place of what was written there and never stated."""
+
+    def drop(self, key: str) -> None:
+        """Takes away what nobody was ever told of."""
+
+    def hashes(self, keys: Sequence[str]) -> list[tuple[str, int]]:
+        """SHA-256 in hex and size of what lies under each key."""
+
+
+class LocalStore:
+    """A folder. Its files are read-only, which keeps accidents away; whoever is root there can undo that."""
+
+    lock_mode: Final = "read-only"
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+
+    @property
+    def location(self) -> str:
+        """Its path."""
+        return str(self.root)
+
+    def exists(self) -> bool:
+        """Whether an archive lies here."""
+        return (self.root / "archive.json").is_file()
+
+    def refuse_unless_new(self) -> None:
+        """A place that holds anything but the beginnings of an archive is refused."""
+        parent = self.root.resolve().parent
+        if self.exists():
+            raise ObhutError("archive-exists", self.location)
+        if not parent.is_dir():
+            raise ObhutError("archive-place", self.location, f"there is no folder {parent}")
+        try:
+            entries = list(self.root.iterdir())
+            found = [path for path in self.root.rglob("*") if not path.is_dir()] if entries else []
+        except FileNotFoundError:
+            found = []
+        except OSError as error:
+            raise ObhutError("archive-place", self.location, error.strerror or "") from None
+        if strange := {str(path.relative_to(self.root)) for path in found} - UNFINISHED:
+            raise ObhutError("archive-place", self.location, f"it holds other files, {min(strange)} among them")
+
+    def begin(self) -> None:
+        """Makes the folder, durably."""
+        durable.make_folder(self.root)
+
+    def get(self, key: str) -> bytes:
+        """The bytes of a key."""
+        return self._path(key).read_bytes()
+
+    def keys(self, folder: str) -> list[str]:
+        """All keys below a folder, in order."""
+        found = []
+        for path, _, files in os.walk(self.root / folder):
+            below = os.path.relpath(path, self.root)
+            found += [f"{below}/{name}" for name in files if not _TEMPORARY.search(name)]
+        return sorted(found)
+
+    def put_once(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Bytes under keys that are new, or have these bytes already."""
+        with _told():
+            durable.put_files(self.root, items, mode=_KEPT)
+
+    def copy_once(self, items: Sequence[tuple[str, bytes, str, int]]) -> None:
+        """Copies of files, likewise."""
+        with _told():
+            durable.copy_files(self.root, items, mode=_KEPT)
+
+    def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Bytes in the place of what is there."""
+        durable.put_files(self.root, items, mode=_KEPT, replace=True)
+
+    def drop(self, key: str) -> None:
+        """Takes a file away."""
+        durable.remove_file(self._path(key))
+
+    def hashes(self, keys: Sequence[str]) -> list[tuple[str, int]]:
+        """SHA-256 in hex and size, on all processors."""
+        return durable.hash_files([self.path_of(key) for key in keys])
+
+    def path_of(self, key: str) -> bytes:
+        """The file of a key."""
+        return os.fsencode(self._path(key))
+
+    @contextmanager
+    def one_writer(self) -> Iterator[None]:
+        """Waits until no other process writes, and keeps others out. The system ends it with the process."""
+        handle = os.open(self.root / "log", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _path(self, key: str) -> Path:
+        return self.root / key
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The core's errors in the words of an archive."""
+    words = {"file-exists": "archive-damaged", "source-changed": "document-changed", "file-missing": "document-missing"}
+    try:
+        yield
+    except ObhutError as error:
+        if error.id not in words:
+            raise
+        raise ObhutError(words[error.id], error.object, error.detail) from error
+
+
+def open_store(place: str) -> LocalStore:
+    """The store of a place. Raises ``archive-place`` for one that this version does not know."""
+    if place.partition("://")[1]:
+        raise ObhutError("archive-place", place, "this version keeps archives in local folders")
+    return LocalStore(place)

@@ -1,0 +1,33 @@
+"""``obhut archive``: the table of its verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from obhut.cli.lazy import LazyGroup
+
+_HERE = "obhut.cli.archive"
+VERBS = {
+    "init": (f"{_HERE}.init", "init", "Create an archive and the key of its log."),
+    "put": (f"{_HERE}.put", "put", "Archive documents; each gets a receipt."),
+    "list": (f"{_HERE}.listing", "list_documents", "List the documents."),
+    "get": (f"{_HERE}.get", "get", "Copy a document out of the archive."),
+    "receipt": (f"{_HERE}.receipt", "receipt", "Write the receipt of a document."),
+    "verify": (f"{_HERE}.verify", "verify", "Verify log, records and documents."),
+    "verifier": (f"{_HERE}.verifier", "verifier", "Write the verifier that works without Obhut."),
+    "classes": (f"{_HERE}.classes", "classes", "Show the classes of retention."),
+}
+
+
+@click.command(cls=LazyGroup, lazy=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+def archive(**_: Any) -> None:
+    """Keep documents unaltered for years, with proof that strangers can check.
+
+    \b
+    A first archive:
+      obhut archive init --store /srv/archive --name example.org/archive
+      obhut archive put invoice.pdf --store /srv/archive --class voucher --event-date 2026-03-01
+      obhut archive verify --store /srv/archive
+    """  # noqa: D301  (click's mark for a block that keeps its lines)

@@ -1,0 +1,51 @@
+"""``obhut archive verify``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from obhut.cli.archive.desk import desk as with_desk
+from obhut.cli.lazy import ExamplesCommand
+
+if TYPE_CHECKING:
+    from obhut.cli.archive.desk import Desk
+
+
+@click.command(
+    cls=ExamplesCommand,
+    examples="""
+    obhut archive verify --store /srv/archive
+    obhut archive verify -s /srv/archive --json
+    """,
+)
+@with_desk
+def verify(desk: Desk) -> None:
+    """Verify log, records and documents: everything is read and hashed, and every fault is named.
+
+    Whoever holds the log's key could have written another history: that shows only against a checkpoint or a receipt
+    that lies elsewhere.
+    """
+    from dataclasses import asdict
+
+    from obhut.archive.actions.verify import verify as judge
+    from obhut.backup.sizes import format_bytes
+    from obhut.cli.console import safe
+    from obhut.errors import ObhutError
+
+    vault = desk.vault()
+    verdict = judge(vault, desk.reporter)
+    if desk.json:
+        desk.reporter.line({"message_type": "verdict", "origin": vault.origin, **asdict(verdict)})
+    else:
+        for remark in verdict.remarks:
+            desk.reporter.warn(f"note: {safe(remark.object)}: {remark.what}")
+        for fault in verdict.faults:
+            desk.reporter.warn(f"fault: {safe(fault.object)}: {safe(fault.what)}")
+        amount = f"{verdict.documents} documents in {verdict.objects} objects, {format_bytes(verdict.bytes)}"
+        desk.reporter.say(f"log of {verdict.size} entries, {amount}")
+    if verdict.faults:
+        raise ObhutError("archive-faulty", f"{len(verdict.faults)} faults, the first in {verdict.faults[0].object}")
+    if not desk.json:
+        desk.reporter.say("everything is as it was logged")

@@ -1,0 +1,362 @@
+"""An archive in a folder: what goes in, what comes out, what is refused, and what a stop leaves."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from archives import NOW, ORIGIN, Shelf, Silent
+from obhut.archive import keyfile
+from obhut.archive.actions import put, read
+from obhut.archive.sequencer import Sequencer
+from obhut.archive.store import LocalStore
+from obhut.archive.vault import LOG, Vault, object_key, record_key
+from obhut.errors import ObhutError
+from obhut.log.note import Key
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def refused(id: str) -> pytest.RaisesExc[ObhutError]:
+    return pytest.RaisesExc(ObhutError, check=lambda error: error.id == id)
+
+
+def test_documents_come_out_as_they_went_in(shelf: Shelf, tmp_path: Path) -> None:
+    contents = [b"one", b"", os.urandom(3_000_000), b"one"]
+    entries = shelf.put(*contents, event=date(2026, 3, 1))
+    assert [entry.document.index for entry, _ in entries] == [0, 1, 2, 3]
+    for (entry, _), content in zip(entries, contents, strict=True):
+        target = tmp_path / f"out-{entry.document.index}"
+        assert read.copy_out(shelf.vault(), entry.document.id, target) == entry.document
+        assert target.read_bytes() == content
+    verdict = shelf.sound()
+    # The same bytes received twice: one object, two records, two leaves.
+    assert (verdict.size, verdict.documents, verdict.objects) == (4, 4, 3)
+    assert entries[0][0].leaf != entries[3][0].leaf
+    listed = list(read.documents(shelf.vault()))
+    assert [document.id for document in listed] == [entry.document.id for entry, _ in entries]
+    assert {document.event for document in listed} == {"2026-03-01"}
+    assert {document.category for document in listed} == {"de/voucher"}
+
+
+@pytest.mark.parametrize("count", [255, 256, 257, 600])
+def test_logs_of_many_sizes(shelf: Shelf, count: int) -> None:
+    shelf.put(b"first")
+    shelf.put(*[b"document %d" % number for number in range(count)])
+    assert shelf.sound().documents == count + 1
+    # Narrow tiles and bundles are gone once the full one is stated.
+    folders = [path for path in shelf.root.rglob("*.p") if any(path.iterdir())]
+    assert not [path for path in folders if path.with_suffix("").exists()]
+
+
+def test_files_are_read_only(shelf: Shelf) -> None:
+    shelf.put(b"one")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in shelf.files()}
+    assert modes == {0o440}
+    assert stat.S_IMODE(shelf.key.stat().st_mode) == 0o600
+
+
+def test_an_event_without_a_date_is_the_day_of_the_last_change(shelf: Shelf) -> None:
+    path = shelf.source("old", b"old")
+    os.utime(path, (0, 0))
+    wish = put.Wish([path], "voucher", None, "host")
+    [(entry, _)] = list(put.put(shelf.vault(), shelf.key, wish, NOW, Silent()))
+    assert entry.document.event == "1970-01-01"
+
+
+def test_names_that_are_no_text_are_archived(shelf: Shelf) -> None:
+    path = bytes(shelf.sources) + b"/odd\xff\n\x1b"
+    with open(path, "wb") as file:
+        file.write(b"odd")
+    wish = put.Wish([path], "voucher", None, "host")
+    [(entry, _)] = list(put.put(shelf.vault(), shelf.key, wish, NOW, Silent()))
+    assert entry.document.name == "odd\ufffd\n\x1b"
+    shelf.sound()
+
+
+class TestRefusals:
+    def test_nothing_is_written_for_a_list_with_one_bad_file(self, shelf: Shelf, tmp_path: Path) -> None:
+        good = shelf.source("good", b"good")
+        os.mkfifo(tmp_path / "pipe")
+        before = shelf.files()
+        for bad in (tmp_path / "absent", tmp_path, tmp_path / "pipe"):
+            wish = put.Wish([good, bytes(bad)], "voucher", None, "host")
+            with refused("document-missing"):
+                list(put.put(shelf.vault(), shelf.key, wish, NOW, Silent()))
+        assert shelf.files() == before
+
+    def test_unknown_classes_and_days_to_come(self, shelf: Shelf) -> None:
+        with refused("class-unknown"):
+            shelf.put(b"x", category="vouchers")
+        with refused("invalid-argument"):
+            shelf.put(b"x", event=date(2026, 11, 29))
+        assert shelf.sound().size == 0
+
+    def test_a_document_that_changes_meanwhile(self, shelf: Shelf) -> None:
+        class Changing(LocalStore):
+            def copy_once(self, items: Sequence[Copied]) -> None:
+                (shelf.sources / "document-0").write_bytes(b"another")
+                super().copy_once(items)
+
+        shelf.put(b"first")
+        with refused("document-changed"):
+            shelf.put(b"second", store=Changing(shelf.root))
+        shelf.put(b"third")
+        assert shelf.sound().documents == 2
+
+    def test_places(self, tmp_path: Path) -> None:
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "file").write_text("somebody's")
+        key = tmp_path / "key"
+        for place in (tmp_path / "full", tmp_path / "absent" / "below", tmp_path / "full" / "file"):
+            with refused("archive-place"):
+                Vault.create(LocalStore(place), key, ORIGIN, "de", NOW)
+        assert not key.exists()
+        with refused("archive-missing"):
+            Vault.open(LocalStore(tmp_path / "full"))
+
+    def test_an_archive_is_never_made_twice(self, shelf: Shelf) -> None:
+        before = {path: path.read_bytes() for path in shelf.files()}
+        with refused("archive-exists"):
+            shelf.made(LocalStore(shelf.root))
+        assert {path: path.read_bytes() for path in shelf.files()} == before
+
+    def test_the_key_of_another_archive(self, shelf: Shelf, tmp_path: Path) -> None:
+        with refused("archive-key-exists"):
+            Vault.create(LocalStore(tmp_path / "second"), shelf.key, ORIGIN, "de", NOW)
+        (tmp_path / "other").mkdir()
+        other = Shelf(tmp_path / "other")
+        other.key, shelf.key = shelf.key, other.key
+        with refused("archive-key"):
+            shelf.put(b"x")
+
+    @pytest.mark.parametrize("name", ["", "with space", "a+b", "zeile\n"])
+    def test_names_that_no_log_can_have(self, tmp_path: Path, name: str) -> None:
+        with refused("invalid-argument"):
+            Vault.create(LocalStore(tmp_path / "a"), tmp_path / "key", name, "de", NOW)
+
+    def test_ids_that_nobody_has(self, shelf: Shelf, tmp_path: Path) -> None:
+        shelf.put(b"one")
+        for name in ("0-0000000000000000", "1", "../../etc/passwd", "5-0000000000000000"):
+            with refused("document-unknown"):
+                read.receipt_of(shelf.vault(), name)
+            with refused("document-unknown"):
+                read.copy_out(shelf.vault(), name, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+class TestKeys:
+    def test_a_key_file_is_read_as_it_was_written(self, tmp_path: Path) -> None:
+        for number in range(40):  # also keys whose base64 holds a "+"
+            key, signer, data = keyfile.make(ORIGIN)
+            path = tmp_path / str(number)
+            keyfile.write(path, data)
+            assert keyfile.read(path, key).public == signer.public == key.public
+            with refused("archive-key-exists"):
+                keyfile.write(path, data)
+
+    def test_the_vector_of_the_formats_page(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        path.write_text("PRIVATE+KEY+example.org/archive-test+2651465f+AQABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n")
+        key = Key.parse("example.org/archive-test+2651465f+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4")
+        assert keyfile.read(path, key).public == key.public
+
+    @pytest.mark.parametrize("data", [b"", b"PRIVATE+KEY+", b"\xff", b"PRIVATE+KEY+x+00000000+AAAA", b"x" * 9000])
+    def test_files_that_hold_no_key(self, tmp_path: Path, data: bytes) -> None:
+        key, _, _ = keyfile.make(ORIGIN)
+        (tmp_path / "key").write_bytes(data)
+        with refused("archive-key"):
+            keyfile.read(tmp_path / "key", key)
+        with refused("archive-key"):
+            keyfile.read(tmp_path / "absent", key)
+
+
+class Broken(Exception):  # noqa: N818
+    """What a store of the tests does instead of a call, or after it."""
+
+
+Item = tuple[str, bytes]
+Copied = tuple[str, bytes, str, int]
+
+
+class Failing(LocalStore):
+    """Fails at the n-th call that writes: before anything is done (``kept`` false), or after all of it."""
+
+    def __init__(self, root: Path, at: int, *, kept: bool) -> None:
+        super().__init__(root)
+        self.calls = 0
+        self._at = at
+        self._kept = kept
+
+    def _maybe(self, call: Callable[[], None]) -> None:
+        self.calls += 1
+        if self.calls != self._at:
+            return call()
+        if self._kept:
+            call()
+        raise Broken
+
+    def put_once(self, items: Sequence[Item]) -> None:
+        self._maybe(lambda: LocalStore.put_once(self, items))
+
+    def copy_once(self, items: Sequence[Copied]) -> None:
+        self._maybe(lambda: LocalStore.copy_once(self, items))
+
+    def put_edge(self, items: Sequence[Item]) -> None:
+        self._maybe(lambda: LocalStore.put_edge(self, items))
+
+    def drop(self, key: str) -> None:
+        self._maybe(lambda: LocalStore.drop(self, key))
+
+
+class TestStops:
+    @pytest.mark.parametrize("kept", [False, True])
+    @pytest.mark.parametrize("before", [0, 1, 255])
+    def test_a_call_that_fails_and_may_have_been_done(self, tmp_path: Path, before: int, *, kept: bool) -> None:
+        """What was answered is there, nothing is logged twice, and the archive is sound whatever failed."""
+        at = 0
+        while True:
+            at += 1
+            base = tmp_path / f"{at}"
+            base.mkdir()
+            shelf = Shelf(base)
+            if before:
+                shelf.put(*[b"old %d" % number for number in range(before)])
+            store = Failing(shelf.root, at, kept=kept)
+            answered = []
+            try:
+                answered = shelf.put(b"new 1", b"new 2", store=store)
+            except Broken:
+                assert at > 0
+            else:
+                assert store.calls < at
+                break
+            recovered = shelf.put(b"after")
+            documents = {document.id for document in read.documents(shelf.vault())}
+            assert {entry.document.id for entry, _ in [*answered, *recovered]} <= documents
+            verdict = shelf.verify()
+            assert verdict.faults == []
+            assert verdict.size == len(documents) == verdict.documents
+            assert verdict.documents in {before + 1, before + 3}
+            assert {remark.what.partition(";")[0] for remark in verdict.remarks} <= {"no record names it"}
+            assert shelf.accepted()
+        assert at > 4
+
+    @pytest.mark.parametrize("kept", [False, True])
+    def test_the_beginning_of_an_archive(self, tmp_path: Path, *, kept: bool) -> None:
+        for at in range(1, 4):
+            base = tmp_path / f"{at}"
+            base.mkdir()
+            shelf = Shelf(base, create=False)
+            try:
+                shelf.made(Failing(shelf.root, at, kept=kept))
+            except Broken:
+                if LocalStore(shelf.root).exists():
+                    with refused("archive-exists"):
+                        shelf.made(LocalStore(shelf.root))
+                else:
+                    shelf.made(LocalStore(shelf.root))
+            shelf.put(b"one")
+            shelf.sound()
+
+    def test_a_lost_key_of_a_beginning_is_made_anew(self, tmp_path: Path) -> None:
+        shelf = Shelf(tmp_path, create=False)
+        with pytest.raises(Broken):
+            shelf.made(Failing(shelf.root, 1, kept=True))
+        assert not shelf.key.exists()
+        shelf.made(LocalStore(shelf.root))
+        shelf.put(b"one")
+        shelf.sound()
+
+    def test_records_after_a_gap_are_dropped_and_their_objects_kept(self, shelf: Shelf) -> None:
+        [(first, _), (second, _), (third, _)] = shelf.put(b"1", b"2", b"3")
+        # As if the machine had lost power: no leaf, and the second document never got its name.
+        _rewound(shelf, 0)
+        (shelf.root / object_key(second.document.digest)).unlink()
+        silent = Silent()
+        wish = put.Wish([shelf.source("new", b"new")], "voucher", None, "host")
+        [(new, _)] = list(put.put(shelf.vault(), shelf.key, wish, NOW, silent))
+        assert len(silent.warnings) == 2
+        assert first.document.id in silent.warnings[0]
+        assert "2 documents" in silent.warnings[1]
+        assert [document.id for document in read.documents(shelf.vault())] == [first.document.id, new.document.id]
+        verdict = shelf.verify()
+        assert verdict.faults == []
+        assert [remark.object for remark in verdict.remarks] == [object_key(third.document.digest)]
+
+    def test_what_lies_beyond_the_checkpoint_is_written_again(self, shelf: Shelf) -> None:
+        shelf.put(b"1")
+        entries = shelf.put(b"2", b"3")
+        _rewound(shelf, 1)
+        for entry, _ in entries:
+            (shelf.root / record_key(entry.document.id)).unlink()
+        shelf.put(b"4", b"5")
+        verdict = shelf.verify()
+        assert verdict.faults == []
+        assert verdict.documents == 3
+        assert shelf.accepted()
+
+    def test_what_others_leave_among_the_records_is_reported_and_in_nobodys_way(self, shelf: Shelf) -> None:
+        [(entry, _)] = shelf.put(b"1")
+        strange = {"records/000/.DS_Store", "records/note.txt", "objects/ab/x", "records/000/x-tmp-0011223344556677"}
+        for name in strange:
+            (shelf.root / name).parent.mkdir(exist_ok=True)
+            (shelf.root / name).write_text("x")
+        shelf.put(b"2")
+        assert [document.index for document in read.documents(shelf.vault())] == [0, 1]
+        verdict = shelf.verify()
+        assert verdict.faults == []
+        # A file that was being written when its writer was stopped is nobody's.
+        assert {remark.object for remark in verdict.remarks} == {name for name in strange if "-tmp-" not in name}
+        assert entry.document.index == 0
+
+    def test_a_record_beyond_the_log_that_is_none(self, shelf: Shelf) -> None:
+        shelf.put(b"1")
+        place = shelf.root / record_key("1-0011223344556677")
+        place.write_text("{}")
+        with refused("archive-damaged"):
+            shelf.put(b"2")
+        assert shelf.accepted()
+
+    def test_a_writer_waits_for_the_one_before(self, shelf: Shelf) -> None:
+        with shelf.vault().writing(shelf.key) as intake:
+            assert intake.recovered == ([], [])
+            handle = os.open(shelf.root / "log", os.O_RDONLY)
+            try:
+                import fcntl
+
+                with pytest.raises(BlockingIOError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.close(handle)
+
+
+def _rewound(shelf: Shelf, size: int) -> None:
+    """Puts the checkpoint of an earlier size in place, as its own key signed it."""
+    vault = shelf.vault()
+    signer = keyfile.read(shelf.key, vault.key)
+    entries = [read_leaf(shelf, index) for index in range(size)]
+    scratch = shelf.base / "scratch"
+    scratch.mkdir()
+    store = LocalStore(scratch)
+    from obhut.archive.sequencer import first_note
+
+    store.put_edge([(f"{LOG}/checkpoint", first_note(vault.key, signer))])
+    log = Sequencer(store, LOG, vault.key, signer)
+    checkpoint = log.append(entries) if entries else store.get(f"{LOG}/checkpoint")
+    LocalStore(shelf.root).put_edge([(f"{LOG}/checkpoint", checkpoint)])
+
+
+def read_leaf(shelf: Shelf, index: int) -> bytes:
+    from obhut.log import tiles
+
+    size = shelf.vault().stated().checkpoint.size
+    return tiles.read_bundle(shelf.vault().fetch, tiles.bundle_of(index, size))[index % tiles.WIDTH]
