@@ -201,13 +201,13 @@ impl Folder {
         self.stage_with(name, mode, object, |file| write_at(file, bytes, 0, object))
     }
 
-    /// The same; `fill` writes the content.
+    /// The same; `content` writes it.
     fn stage_with(
         &self,
         name: &OsStr,
         mode: u32,
         object: &str,
-        fill: impl FnOnce(&OwnedFd) -> Result<()>,
+        content: impl FnOnce(&OwnedFd) -> Result<()>,
     ) -> Result<Staged<'_>> {
         let temp = temporary_name(name)?;
         let flags =
@@ -221,7 +221,7 @@ impl Folder {
             object: object.to_owned(),
             placed: false,
         };
-        fill(&staged.file)?;
+        content(&staged.file)?;
         match fs::fchmod(&staged.file, Mode::from_raw_mode(mode)) {
             // File systems without Unix permissions refuse; the content matters more than the mode.
             Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::NOSYS) => Ok(staged),

@@ -40,12 +40,7 @@ pub fn put_once(root: &Path, items: &[(String, Content)], mode: u32) -> Result<(
 }
 
 /// The same; with [`Existing::Replace`] in the place of what may be there.
-pub fn put(
-    root: &Path,
-    items: &[(String, Content)],
-    mode: u32,
-    existing: Existing,
-) -> Result<()> {
+pub fn put(root: &Path, items: &[(String, Content)], mode: u32, existing: Existing) -> Result<()> {
     let mut folders: BTreeMap<&Path, Folder> = BTreeMap::new();
     for (key, _) in items {
         let (parent, _) = split(key)?;

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use obhut_core::durable::{self, Existing};
 use obhut_core::id::Id;
 use obhut_core::job::Control;
+use obhut_core::pool;
 use obhut_core::world::{Random, SystemRandom};
 use obhut_core::worm::{self, Content};
-use obhut_core::durable::{self, Existing};
-use obhut_core::pool;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
