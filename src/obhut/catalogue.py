@@ -488,4 +488,35 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Choose another name.",
         thing="at that place",
     ),
+    "log-rolled-back": Entry(
+        "The log of {object} is shorter than it was.",
+        "Its end was cut off, or an old copy was put in its place: entries that existed are gone.",
+        "Change nothing. Compare the archive with a copy; who has the log's key could have done this on purpose.",
+        thing="this archive",
+    ),
+    "log-forked": Entry(
+        "The log of {object} was written anew: it does not go on from what is known of it.",
+        "Entries were changed and signed again with the log's key, or two programs wrote to two copies of one archive.",
+        "Change nothing. Compare the archive with a copy; who has the log's key could have done this on purpose.",
+        thing="this archive",
+    ),
+    "checkpoint-unusable": Entry(
+        "This checkpoint cannot be used: {object}.",
+        "The file cannot be read, is neither a signed checkpoint nor a receipt, or was not signed by whom it has to be.",
+        "See the detail. A file that somebody altered proves nothing, neither for nor against the archive.",
+        thing="the file",
+    ),
+    "witness-missing": Entry(
+        "There is no witness at {object}.",
+        "The folder holds no file `witness.vkey`.",
+        "Check the path; a new witness is made with `--name NAME`.",
+        thing="the given folder",
+        exit_code=10,
+    ),
+    "witness-other-key": Entry(
+        "The log of {object} has another key than when it was seen first.",
+        "Somebody put another log in its place, or it is another archive of the same name.",
+        "Ask whoever runs the archive, in another way than through it.",
+        thing="this archive",
+    ),
 }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from obhut.archive import record
+from obhut.archive import history, record
 from obhut.archive.vault import object_key, record_key, record_keys
+from obhut.archive.witness import cosigned
 from obhut.errors import ObhutError
 from obhut.log import merkle, tiles
+from obhut.log.note import Key, NoteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     from obhut.archive.vault import Vault
     from obhut.job import Reporter
     from obhut.log.note import Checkpoint
+
+#: Bytes of the longest checkpoint or receipt that is read.
+_LONGEST: Final = 1 << 20
 
 #: Objects that are hashed between two looks at signals and progress.
 SLICE: Final = 64
@@ -52,6 +59,35 @@ def verify(vault: Vault, reporter: Reporter) -> Verdict:
     _objects(vault, sizes, verdict, reporter)
     reporter.end_progress()
     return verdict
+
+
+def goes_on(vault: Vault, files: Sequence[str], witness_file: str | None) -> list[str]:
+    """Whether the log goes on from checkpoints that were kept elsewhere; gives a line for each.
+
+    Raises ``log-rolled-back``, ``log-forked`` or ``checkpoint-unusable``.
+    """
+    lines = []
+    for name in files:
+        known, note = history.known_from(_read(name), vault, name)
+        history.continues(vault, known)
+        line = f"the log goes on from {name}: {known.size} entries"
+        if witness_file is not None:
+            try:
+                key = Key.parse(_read(witness_file).decode())
+            except (NoteError, ValueError) as error:
+                raise ObhutError("archive-key", witness_file, str(error)) from None
+            when = datetime.fromtimestamp(cosigned(note, vault.key, key, name), UTC)
+            line += f", signed by {key.name} on {when:%Y-%m-%d %H:%M:%S} UTC"
+        lines.append(line)
+    return lines
+
+
+def _read(name: str) -> bytes:
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(_LONGEST)
+    except OSError as error:
+        raise ObhutError("checkpoint-unusable", name, error.strerror or "") from None
 
 
 def _leaves(vault: Vault, checkpoint: Checkpoint, faults: list[Fault]) -> Iterator[bytes | None]:

@@ -16,6 +16,7 @@ VERBS = {
     "get": (f"{_HERE}.get", "get", "Copy a document out of the archive."),
     "receipt": (f"{_HERE}.receipt", "receipt", "Write the receipt of a document."),
     "verify": (f"{_HERE}.verify", "verify", "Verify log, records and documents."),
+    "witness": (f"{_HERE}.witness", "witness", "Remember the log elsewhere, and sign what goes on from there."),
     "verifier": (f"{_HERE}.verifier", "verifier", "Write the verifier that works without Obhut."),
     "classes": (f"{_HERE}.classes", "classes", "Show the classes of retention."),
 }

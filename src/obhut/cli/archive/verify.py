@@ -17,24 +17,37 @@ if TYPE_CHECKING:
     cls=ExamplesCommand,
     examples="""
     obhut archive verify --store /srv/archive
-    obhut archive verify -s /srv/archive --json
+    obhut archive verify -s /srv/archive --against /mnt/usb/archive.checkpoint --witness witness.vkey
     """,
 )
 @with_desk
-def verify(desk: Desk) -> None:
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="FILE",
+    help="A checkpoint or receipt that was kept elsewhere: the log must go on from there.",
+)
+@click.option(
+    "--witness", metavar="FILE", help="The witness's .vkey: it must have signed each checkpoint of --against."
+)
+def verify(desk: Desk, against: tuple[str, ...], witness: str | None) -> None:
     """Verify log, records and documents: everything is read and hashed, and every fault is named.
 
     Whoever holds the log's key could have written another history: that shows only against a checkpoint or a receipt
-    that lies elsewhere.
+    that lies elsewhere: name it with --against.
     """
     from dataclasses import asdict
 
+    from obhut.archive.actions.verify import goes_on
     from obhut.archive.actions.verify import verify as judge
     from obhut.backup.sizes import format_bytes
     from obhut.cli.console import safe
     from obhut.errors import ObhutError
 
+    if witness is not None and not against:
+        raise click.UsageError("--witness needs --against FILE: the checkpoint that it signed")
     vault = desk.vault()
+    kept = goes_on(vault, against, witness)
     verdict = judge(vault, desk.reporter)
     if desk.json:
         desk.reporter.line({"message_type": "verdict", "origin": vault.origin, **asdict(verdict)})
@@ -48,4 +61,6 @@ def verify(desk: Desk) -> None:
     if verdict.faults:
         raise ObhutError("archive-faulty", f"{len(verdict.faults)} faults, the first in {verdict.faults[0].object}")
     if not desk.json:
+        for line in kept:
+            desk.reporter.say(line)
         desk.reporter.say("everything is as it was logged")
