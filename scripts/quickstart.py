@@ -130,7 +130,7 @@ def archive(place: Path, files: list[Path]) -> tuple[float, str]:
     indent("\n".join([*rows[:3], "…", rows[-1]] if len(rows) > 5 else rows))
     indent(program(["obhut", "archive", "verify"], env).stdout)
     made = rows[0].split()[0]
-    receipt, verifier = place / f"{made}.receipt", place / "verify-receipt.py"
+    receipt, verifier = place / f"{made}.receipt", place / "verify.py"
     program(["obhut", "archive", "receipt", made, "-o", str(receipt)], env)
     program(["obhut", "archive", "verifier", "-o", str(verifier)], env)
     words = ["-I", verifier.name, receipt.name, str(files[0]), "--key", "archive/log/1.vkey"]

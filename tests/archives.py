@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import peers
 from obhut.archive import assembly
 from obhut.archive.actions import put
-from obhut.archive.actions.verify import Verdict, verify
+from obhut.archive.actions.verify import verify
+from obhut.archive.judge import Verdict
 from obhut.archive.store import LocalStore
 from obhut.archive.vault import LOG, Logged, Vault
 
@@ -111,7 +112,7 @@ class Shelf:
 
 def stranger(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs the verifier as somebody does who has nothing of ours: an isolated interpreter, one file."""
-    program = folder / "verify-receipt.py"
+    program = folder / "verify.py"
     program.write_text(assembly.verifier())
     command: Sequence[str | Path] = [sys.executable, "-I", "-S", program, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder)

@@ -14,9 +14,10 @@ import pytest
 from archives import ORIGIN, Shelf, stranger
 from obhut.archive import keyfile, receipt
 from obhut.archive.actions import read
+from obhut.archive.record import object_key, record_key
 from obhut.archive.sequencer import Sequencer, first_note
 from obhut.archive.store import LocalStore
-from obhut.archive.vault import LOG, object_key, record_key
+from obhut.archive.vault import LOG
 from obhut.errors import ObhutError
 
 pytestmark = pytest.mark.interop
@@ -143,6 +144,10 @@ def test_what_is_done_to_files_is_found_and_named(shelf: Attacked, name: str) ->
     assert set(expected) <= found
     if "leaf is" not in name and "bundle" not in name:
         assert found == set(expected), "what is sound is not blamed"
+    ran = stranger(shelf.base, "--store", shelf.root, "--key", shelf.root / f"{LOG}.vkey")
+    assert (ran.returncode, ran.stderr) == (1, "")
+    named_there = {line.split(": ")[1] for line in ran.stdout.splitlines() if line.startswith("FAULT: ")}
+    assert named_there == found, "the verifier for strangers says the same"
     if any(LOG in it for it in expected):
         assert not shelf.accepted(patience=5)
 
@@ -160,6 +165,29 @@ def test_the_command_says_it_and_fails(shelf: Attacked) -> None:
     assert run.code == 1
     [verdict] = run.json()
     assert [fault["object"] for fault in verdict["faults"]] == [place]
+
+
+def test_a_sound_archive_is_accepted_by_strangers(shelf: Attacked) -> None:
+    ran = stranger(shelf.base, "--store", shelf.root, "--key", shelf.root / f"{LOG}.vkey")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "300 documents in 300 objects" in ran.stdout
+    ran = stranger(shelf.base, "--store", shelf.root)
+    assert ran.returncode == 0
+    assert "Compare it with the one you know" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["r", "--store", "x"], ["r", "--against", "x"], ["--store", "x", "--witness", "x"]]
+)
+def test_command_lines_that_strangers_get_wrong(tmp_path: Path, arguments: list[str]) -> None:
+    assert stranger(tmp_path, *arguments).returncode == 2
+
+
+@pytest.mark.parametrize("name", ["absent", "archive.json", "."])
+def test_what_is_no_archive_or_no_key(shelf: Attacked, name: str) -> None:
+    ran = stranger(shelf.base, "--store", shelf.root, "--key", shelf.root / name)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert ran.stdout.startswith("REFUSED: ")
 
 
 class TestTheLogsKey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,25 @@ def test_the_commands(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "archive")
     shutil.copytree(tmp_path / "older", tmp_path / "archive")
     assert obhut("archive", "verify").code == 0
+    assert obhut("archive", "verifier", "-o", "strangers.py").code == 0
+    words = [
+        "--store",
+        "archive",
+        "--key",
+        "archive/log/1.vkey",
+        "--against",
+        "newer.checkpoint",
+        "--witness",
+        "judge/witness.vkey",
+    ]
+    command = [sys.executable, "-I", "strangers.py", *words]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "had 2 entries and has 1" in ran.stdout
+    command[command.index("newer.checkpoint")] = "kept.checkpoint"
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert "which example.net/witness signed too" in ran.stdout
     for line in (against, look):
         run = obhut(*line)
         assert run.code == 1

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: In the order in which they need each other.
-_PARTS: Final = ("log/merkle.py", "log/note.py", "archive/stranger.py")
+_PARTS: Final = (
+    *("log/merkle.py", "log/note.py", "log/tiles.py", "archive/canonical.py", "archive/record.py", "archive/judge.py"),
+    "archive/stranger.py",
+)
 
 _HEAD: Final = '''#!/usr/bin/env python3
-"""Checks receipts of an Obhut archive. Needs Python 3.11 or newer and the program openssl, and nothing of Obhut.
+"""Checks receipts of an Obhut archive, or all of it. Needs Python 3.11 or newer and openssl, and nothing of Obhut.
 
-    python3 verify-receipt.py RECEIPT [DOCUMENT] [--key LOG.vkey]
+    python3 verify.py RECEIPT [DOCUMENT] [--key LOG.vkey]
+    python3 verify.py --store DIR [--key LOG.vkey] [--against CHECKPOINT [--witness WITNESS.vkey]]
 """
 
 from __future__ import annotations
@@ -23,7 +30,7 @@ from __future__ import annotations
 def verifier() -> str:
     """The source of the verifier. Raises ``ValueError`` if two parts use one name."""
     package = Path(__file__).resolve().parents[1]
-    imports: list[str] = []
+    imports: set[tuple[str, str]] = set()
     bodies: list[str] = []
     seen: set[str] = set()
     for part in _PARTS:
@@ -33,25 +40,40 @@ def verifier() -> str:
         if twice := seen & names:
             raise ValueError(f"{part}: {', '.join(sorted(twice))} stand in another part already")
         seen |= names
-        imports += [line for line in _imports(tree) if line not in imports]
+        imports |= set(_imports(tree))
         bodies.append(f"# {'-' * 20} {part}\n\n{_body(source, tree)}")
         # ``merkle.fold`` and the like go on to mean what they meant.
         bodies.append(f"{Path(part).stem} = sys.modules[__name__]\n")
-    return _HEAD + "\n".join(sorted(imports)) + "\n\n" + "\n\n".join(bodies[:-1])
+    return _HEAD + _import_lines(imports) + "\n\n" + "\n\n".join(bodies[:-1])
 
 
-def _is_import(node: ast.stmt) -> bool:
-    return isinstance(node, (ast.Import, ast.ImportFrom))
+def _is_for_types(node: ast.stmt) -> bool:
+    """``if TYPE_CHECKING:`` with imports below."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def _imports(tree: ast.Module) -> list[str]:
-    """What is not ours, and not of the future."""
-    found = []
-    for node in tree.body:
-        ours = isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in {"obhut", "__future__"}
-        if _is_import(node) and not ours:
-            found.append(ast.unparse(node))
-    return found
+def _import_blocks(tree: ast.Module) -> list[ast.stmt]:
+    return [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) or _is_for_types(node)]
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """``(module, name)`` of what is not ours and not of the future, what only types need as well; no name: the module."""
+    for block in _import_blocks(tree):
+        for node in block.body if isinstance(block, ast.If) else [block]:
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, "") for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] not in {
+                "obhut",
+                "__future__",
+            }:
+                yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def _import_lines(pairs: set[tuple[str, str]]) -> str:
+    """One line a module."""
+    whole = [f"import {module}" for module, name in sorted(pairs) if not name]
+    parts = {module: sorted(name for of, name in pairs if of == module and name) for module, name in pairs if name}
+    return "\n".join(whole + [f"from {module} import {', '.join(names)}" for module, names in sorted(parts.items())])
 
 
 def _names(tree: ast.Module) -> set[str]:
@@ -71,9 +93,8 @@ def _body(source: str, tree: ast.Module) -> str:
     """A module's text from its docstring on, as comments and code, without its imports."""
     lines = source.splitlines()
     gone = set()
-    for node in tree.body:
-        if _is_import(node):
-            gone |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    for node in _import_blocks(tree):
+        gone |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     doc = tree.body[0]
     start = (doc.end_lineno or 1) + 1
     words = [f"# {line}".rstrip() for line in (ast.get_docstring(tree) or "").splitlines()]

@@ -5,30 +5,26 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from obhut.archive.judge import discontinuity
 from obhut.archive.sequencer import stated
 from obhut.errors import ObhutError
-from obhut.log import merkle, tiles
+from obhut.log import tiles
 
 if TYPE_CHECKING:
     from obhut.archive.sequencer import Stated
     from obhut.archive.vault import Vault
+    from obhut.log.merkle import Subtrees
     from obhut.log.note import Checkpoint, Note
 
 
-def continued(known: Checkpoint, now: Checkpoint, subtrees: merkle.Subtrees) -> None:
+def continued(known: Checkpoint, now: Checkpoint, subtrees: Subtrees) -> None:
     """Raises ``log-rolled-back`` or ``log-forked`` unless the log of ``known`` is the beginning of that of ``now``.
 
     ``subtrees`` are those of ``now``; who gives false ones proves nothing.
     """
-    if now.size < known.size:
-        detail = f"it had {known.size} entries and has {now.size}"
-        raise ObhutError("log-rolled-back", known.origin, detail)
-    proof = merkle.consistency(known.size, now.size, subtrees)
-    try:
-        merkle.check_consistency(known.size, known.root, now.size, now.root, proof)
-    except merkle.ProofError as error:
-        detail = f"what it states of {now.size} entries does not go on from the {known.size} that are known: {error}"
-        raise ObhutError("log-forked", known.origin, detail) from None
+    found = discontinuity(known, now, subtrees)
+    if found is not None:
+        raise ObhutError(found[0], known.origin, found[1])
 
 
 def continues(vault: Vault, known: Checkpoint) -> Stated:

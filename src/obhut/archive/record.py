@@ -1,4 +1,4 @@
-"""Records of documents and the leaves that commit to them. Pure.
+"""Records of documents, the leaves that commit to them, and where records and documents lie. Pure.
 
 The record says what is known of a document and stays private; the leaf goes into the log and says nothing personal
 (docs/design/archive.md). A record's id is the index of its leaf and 64 random bits.
@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from obhut.archive import canonical
+from obhut.log import tiles
 
 #: What the commitment of a leaf begins with.
 TAG: Final = b"obhut/record/v1\x00"
@@ -139,3 +140,34 @@ def leaf(document: Document, record: bytes, previous: int | None = None) -> byte
         "v": VERSION,
     }
     return canonical.encode(fields)
+
+
+def object_key(digest: str) -> str:
+    """Where the bytes of a document lie."""
+    return f"objects/{digest[:2]}/{digest}"
+
+
+def record_folder(index: int) -> str:
+    """Where the records of a bundle's leaves lie: the same numbers as in the log."""
+    path = tiles.Tile(None, index // tiles.WIDTH).path
+    return path.replace("tile/entries", "records")
+
+
+def record_key(id: str) -> str:
+    """Where a record lies. Raises ``ValueError`` for what is no id."""
+    index = index_of(id)
+    return f"{record_folder(index)}/{index % tiles.WIDTH:03}-{id.rpartition('-')[2]}"
+
+
+def index_of_key(key: str) -> int | None:
+    """The index of the leaf of the record under a key; nothing for a key that no record has."""
+    folder, _, name = key.rpartition("/")
+    digits = folder.removeprefix("records/").replace("x", "").replace("/", "")
+    number, _, random = name.partition("-")
+    if not (digits.isdecimal() and number.isdecimal()):
+        return None
+    index = int(digits) * tiles.WIDTH + int(number)
+    try:
+        return index if record_key(f"{index}-{random}") == key else None
+    except ValueError:
+        return None

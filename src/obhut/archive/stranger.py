@@ -1,4 +1,4 @@
-"""The verifier for strangers: checks a receipt, and the document that it is about, offline and without Obhut.
+"""The verifier for strangers: checks a receipt and its document, or a whole archive, offline and without Obhut.
 
 It needs Python's standard library and the program openssl, and nothing of ours but the log's pure parts, together with
 which :mod:`obhut.archive.assembly` puts it into one file.
@@ -14,14 +14,24 @@ import subprocess
 import sys
 import tempfile  # noqa: TID251  (a program of its own: openssl reads files, and nothing in them is secret)
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from obhut.archive.judge import discontinuity, judge_archive
+from obhut.archive.record import commitment
 from obhut.log import merkle, note
 from obhut.log.merkle import ProofError
 from obhut.log.note import Checkpoint, Key, Note, NoteError
+from obhut.log.tiles import Reader, TileError
 
-_FORMAT: Final = "obhut-receipt/1"
-_COMMITMENT: Final = b"obhut/record/v1\x00"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ABOUT: Final = (
+    "Checks the receipt of an archived document: that it is in the log, and that the log's key signed it. "
+    "Or a whole archive: every document, record and entry of the log."
+)
+_RECEIPT: Final = "obhut-receipt/1"
+_LOG: Final = "log/1"
 
 #: What comes before the 32 bytes of an Ed25519 key in its DER form (RFC 8410).
 _ED25519_DER: Final = bytes.fromhex("302a300506032b6570032100")
@@ -32,35 +42,109 @@ class Refused(Exception):  # noqa: N818  (a verdict)
 
 
 def main(arguments: list[str]) -> int:
-    """Checks a receipt; gives 0 if everything holds, 1 if something does not, 2 for a wrong command line."""
-    parser = argparse.ArgumentParser(
-        description="Checks the receipt of an archived document: that it is in the log, and that the log's key signed it."
-    )
-    parser.add_argument("receipt", type=Path, help="the receipt, a JSON file")
-    parser.add_argument("document", type=Path, nargs="?", help="the document; without it only the receipt is checked")
+    """Checks a receipt or an archive; gives 0 if everything holds, 1 if something does not, 2 for a wrong command line."""
+    parser = argparse.ArgumentParser(description=_ABOUT)
+    parser.add_argument("receipt", type=Path, nargs="?", help="a receipt, a JSON file")
+    parser.add_argument("document", type=Path, nargs="?", help="its document; without it only the receipt is checked")
+    parser.add_argument("--store", type=Path, help="check the whole archive in this folder instead")
+    parser.add_argument("--against", type=Path, help="with --store: a checkpoint that was kept elsewhere")
+    parser.add_argument("--witness", type=Path, help="with --against: the key of the witness that must have signed it")
     parser.add_argument("--key", type=Path, help="the log's key (.vkey) as you know it from elsewhere")
     chosen = parser.parse_args(arguments)
+    if (chosen.receipt is None) == (chosen.store is None):
+        parser.error("name a receipt, or a folder with --store")
+    if (chosen.against and not chosen.store) or (chosen.witness and not chosen.against):
+        parser.error("--against goes with --store, and --witness with --against")
     try:
-        for line in check(chosen.receipt, chosen.document, chosen.key):
-            print(line)  # noqa: T201  (a program of its own)
+        if chosen.store is None:
+            lines = check(chosen.receipt, chosen.document, chosen.key)
+        else:
+            lines = check_store(chosen.store, chosen.key, chosen.against, chosen.witness)
     except (Refused, OSError) as error:
-        print(f"REFUSED: {error}")  # noqa: T201
-        return 1
-    return 0
+        lines = [f"REFUSED: {error}"]
+    for line in lines:
+        print(line)  # noqa: T201  (a program of its own)
+    return int(any(line.startswith(("REFUSED", "FAULT")) for line in lines))
+
+
+def check_store(store: Path, key_file: Path | None, against: Path | None, witness_file: Path | None) -> list[str]:
+    """Judges a whole archive; gives what was found, a line each. Raises :class:`Refused` where nothing can be said."""
+    try:
+        key = Key.parse((key_file or store / f"{_LOG}.vkey").read_text())
+        now = _checkpoint((store / _LOG / "checkpoint").read_bytes(), key)
+        shown = [f"The checkpoint of {now.size} entries is signed by {key}."]
+        if against is not None:
+            shown.append(_goes_on(store, key, now, against, witness_file))
+        verdict = judge_archive(_Folder(store), _LOG, now, lambda _verdict, _objects, _bytes: None)
+    except (NoteError, TileError, ValueError) as error:
+        raise Refused(str(error)) from None
+    if key_file is None:
+        shown.append("That key lies in the archive itself. Compare it with the one you know.")
+    shown += [f"Note: {remark.object}: {remark.what}" for remark in verdict.remarks]
+    shown += [f"FAULT: {fault.object}: {fault.what}" for fault in verdict.faults]
+    shown.append(f"{verdict.documents} documents in {verdict.objects} objects, {verdict.bytes} bytes.")
+    return shown
+
+
+def _checkpoint(data: bytes, key: Key, *also: Key) -> Checkpoint:
+    """A checkpoint that the log, and whoever else has to, signed."""
+    signed = Note.parse(data)
+    missing = {key, *also} - set(signed.signers([key, *also], verify_with_openssl))
+    if missing:
+        raise Refused(f"the checkpoint is not signed by {', '.join(sorted(k.name for k in missing))}")
+    checkpoint = Checkpoint.parse(signed.text)
+    if checkpoint.origin != key.name:
+        raise Refused(f"the checkpoint is of {checkpoint.origin}, not of {key.name}")
+    return checkpoint
+
+
+def _goes_on(store: Path, key: Key, now: Checkpoint, against: Path, witness_file: Path | None) -> str:
+    also = [] if witness_file is None else [Key.parse(witness_file.read_text())]
+    known = _checkpoint(against.read_bytes(), key, *also)
+    reader = Reader(now.size, lambda path: (store / _LOG / path).read_bytes())
+    found = discontinuity(known, now, reader)
+    if found is not None:
+        raise Refused(f"the log does not go on from {against}: {found[1]}")
+    by = "".join(f", which {witness.name} signed too" for witness in also)
+    return f"The log goes on from the {known.size} entries of {against}{by}."
+
+
+class _Folder:
+    """An archive in a folder, read with nothing but the standard library."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get(self, key: str) -> bytes:
+        return (self._root / key).read_bytes()
+
+    def keys(self, folder: str) -> list[str]:
+        found = (path for path in (self._root / folder).rglob("*") if not path.is_dir())
+        return sorted(str(path.relative_to(self._root)) for path in found if "-tmp-" not in path.name)
+
+    def hashed(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
+        return [self._one(key) for key in keys]
+
+    def _one(self, key: str) -> tuple[str, int] | str:
+        try:
+            size, digest = _hashed(self._root / key)
+        except OSError as error:
+            return str(error)
+        return digest, size
 
 
 def check(receipt_file: Path, document: Path | None, key_file: Path | None) -> list[str]:
     """Checks a receipt; gives what was shown, a line each. Raises :class:`Refused`."""
     try:
         receipt = json.loads(receipt_file.read_bytes())
-        return _check(receipt, document, key_file)
+        return _check_receipt(receipt, document, key_file)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{receipt_file} is no receipt: {type(error).__name__}: {error}") from None
 
 
-def _check(receipt: dict[str, Any], document: Path | None, key_file: Path | None) -> list[str]:
-    if receipt["format"] != _FORMAT:
-        raise Refused(f"the receipt has the format {receipt['format']}; this verifier knows {_FORMAT}")
+def _check_receipt(receipt: dict[str, Any], document: Path | None, key_file: Path | None) -> list[str]:
+    if receipt["format"] != _RECEIPT:
+        raise Refused(f"the receipt has the format {receipt['format']}; this verifier knows {_RECEIPT}")
     record_bytes, leaf_bytes = receipt["record"].encode(), receipt["leaf"].encode()
     record, leaf = json.loads(record_bytes), json.loads(leaf_bytes)
     _consistent(receipt, record)
@@ -70,9 +154,7 @@ def _check(receipt: dict[str, Any], document: Path | None, key_file: Path | None
         if (size, f"sha256:{digest}") != (record["size"], record["digest"]):
             raise Refused(f"{document} is not the document of this receipt: other bytes")
         shown.append(f"The document {document} is, byte for byte, what the record describes ({size} bytes).")
-    salt = bytes.fromhex(record["salt"])
-    commitment = hashlib.sha256(_COMMITMENT + salt + hashlib.sha256(record_bytes).digest()).hexdigest()
-    if leaf["commit"] != commitment or leaf["type"] != record["type"]:
+    if leaf["commit"] != commitment(bytes.fromhex(record["salt"]), record_bytes) or leaf["type"] != record["type"]:
         raise Refused("the leaf does not commit to this record")
     shown.append(f"The record ({record['name']}, received {record['received']}) is the one that the leaf commits to.")
     checkpoint = _covered(receipt, leaf_bytes)

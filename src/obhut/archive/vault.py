@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import canonical, keyfile, record, sequencer
+from obhut.archive.record import object_key, record_folder, record_key
 from obhut.archive.sequencer import Sequencer
 from obhut.errors import ObhutError
 from obhut.log import tiles
@@ -54,45 +55,10 @@ class Logged:
     leaf: bytes
 
 
-def object_key(digest: str) -> str:
-    """Where the bytes of a document lie."""
-    return f"objects/{digest[:2]}/{digest}"
-
-
-def record_folder(index: int) -> str:
-    """Where the records of a bundle's leaves lie: the same numbers as in the log."""
-    path = tiles.Tile(None, index // tiles.WIDTH).path
-    return path.replace("tile/entries", "records")
-
-
-def record_key(id: str) -> str:
-    """Where a record lies. Raises ``ValueError`` for what is no id."""
-    index = record.index_of(id)
-    return f"{record_folder(index)}/{index % tiles.WIDTH:03}-{id.rpartition('-')[2]}"
-
-
-def id_of(key: str) -> str:
-    """The id of the record under a key. Raises ``ValueError`` for another key."""
-    folder, _, name = key.rpartition("/")
-    digits = folder.removeprefix("records/").replace("x", "").replace("/", "")
-    number, _, random = name.partition("-")
-    if not (digits.isdecimal() and number.isdecimal()):
-        raise ValueError("no key of a record")
-    found = f"{int(digits) * tiles.WIDTH + int(number)}-{random}"
-    if record_key(found) != key:
-        raise ValueError("no key of a record")
-    return found
-
-
-def record_keys(store: LocalStore, folder: str = "records") -> tuple[list[tuple[int, str]], list[str]]:
-    """The records below a folder by the indexes of their leaves, in order; and what lies there and is none."""
-    records, strange = [], []
-    for key in store.keys(folder):
-        try:
-            records.append((record.index_of(id_of(key)), key))
-        except ValueError:
-            strange.append(key)
-    return sorted(records), strange
+def record_keys(store: LocalStore, folder: str = "records") -> list[tuple[int, str]]:
+    """The records below a folder by the indexes of their leaves, in order."""
+    pairs = [(record.index_of_key(key), key) for key in store.keys(folder)]
+    return sorted((index, key) for index, key in pairs if index is not None)
 
 
 class Vault:
@@ -233,7 +199,7 @@ class Intake:
         found = []
         first = self._log.size
         for folder in (record_folder(first), record_folder(first + tiles.WIDTH)):
-            for index, key in record_keys(self._store, folder)[0]:
+            for index, key in record_keys(self._store, folder):
                 if index >= first:
                     data = self._store.get(key)
                     found.append((parsed(key, data), data))

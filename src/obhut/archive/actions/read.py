@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from obhut.archive import record, sequencer
 from obhut.archive.actions.put import receipts
 from obhut.archive.classes import CLASSES
-from obhut.archive.vault import Logged, object_key, parsed, record_keys
+from obhut.archive.record import object_key
+from obhut.archive.vault import Logged, parsed, record_keys
 from obhut.errors import ObhutError
 from obhut.log import tiles
 from obhut.world import durable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def documents(vault: Vault) -> Iterator[Document]:
     """All documents that the newest checkpoint covers, oldest first."""
     size = vault.stated().checkpoint.size
-    for index, key in record_keys(vault.store)[0]:
+    for index, key in record_keys(vault.store):
         if index < size:
             yield parsed(key, vault.store.get(key))
 
