@@ -92,11 +92,17 @@ def test_each_durable_operation_keeps_its_order(tmp_path: Path) -> None:
         *("renameat replaced~ replaced", "fsync ."),
         *("mkdirat made", "fsync ."),
         *("unlinkat new", "fsync ."),
-        *("openat2 g1~", "pwrite64 g1~", "fchmod g1~"),
-        *("openat2 made/g2~", "pwrite64 made/g2~", "fchmod made/g2~"),
+        # A few: each is synced, a large one at once; then they get their names in their order.
         *("openat2 g3~", "pwrite64 g3~", "fchmod g3~"),
-        "syncfs .",
+        *("openat2 g1~", "pwrite64 g1~", "fchmod g1~"),
+        *("openat2 made/g2~", "pwrite64 made/g2~", "fchmod made/g2~", "fsync made/g2~"),
+        *("fsync g1~", "fsync g3~"),
         *("renameat2 g1~ g1", "renameat2 made/g2~ made/g2", "renameat2 g3~ g3"),
         *("fsync .", "fsync made"),
+        # Many: one sync for all.
+        *(f"{call} m{number}~" for number in range(9) for call in ("openat2", "pwrite64", "fchmod")),
+        "syncfs .",
+        *(f"renameat2 m{number}~ m{number}" for number in range(9)),
+        "fsync .",
     ]
     assert (place / "replaced").read_bytes() == b"new"

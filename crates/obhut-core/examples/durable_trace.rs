@@ -16,13 +16,22 @@ fn main() -> Result<()> {
     durable::make_dir(&place.join("made"), 0o700)?;
     durable::remove(&place.join("new"))?;
     let folders = [Folder::open(&place)?, Folder::open(&place.join("made"))?];
-    let mut group = Group::new();
-    for (folder, name) in [
-        (&folders[0], "g1"),
-        (&folders[1], "g2"),
-        (&folders[0], "g3"),
+    // A few files, one of them large, added in another order than they shall get their names.
+    let group = Group::new();
+    let large = vec![0; 300_000];
+    for (place, folder, name, bytes) in [
+        (2, &folders[0], "g3", &b"g3"[..]),
+        (0, &folders[0], "g1", b"g1"),
+        (1, &folders[1], "g2", &large),
     ] {
-        group.add(folder, OsStr::new(name), name.as_bytes(), 0o600, name)?;
+        group.add(place, folder, OsStr::new(name), bytes, 0o600, name)?;
+    }
+    group.commit(Existing::Keep)?;
+    // Many.
+    let group = Group::new();
+    for number in 0..9 {
+        let name = format!("m{number}");
+        group.add(number, &folders[0], OsStr::new(&name), b"m", 0o600, &name)?;
     }
     group.commit(Existing::Keep)
 }

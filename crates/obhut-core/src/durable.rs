@@ -23,8 +23,8 @@
 //!
 //! # Many files: [`Group`]
 //!
-//! Steps 1 to 3 for each file, one `syncfs` (an `fsync` each for a few), step 5 for each, one `fsync` a folder. Each file is atomic;
-//! the group is not: after a crash or an error any subset of its files may have its names.
+//! Steps 1 to 3 for each file, one `syncfs` (an `fsync` each for few or large ones), step 5 for each, one `fsync` a
+//! folder (one `syncfs` for many). Each file is atomic; the group is not: after a crash or an error any subset of its files may have its names.
 //!
 //! # What cannot be promised
 //!
@@ -63,6 +63,9 @@ use crate::job::Control;
 use crate::world::Timestamp;
 
 mod apart;
+mod group;
+
+pub use group::Group;
 
 /// What to do if the name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,101 +303,6 @@ impl Drop for Staged<'_> {
     }
 }
 
-/// Up to so many files of a group are synced one by one: syncing the whole file system waits for what others write, too.
-const FEW: usize = 8;
-
-/// Many files of one file system made durable together (module text).
-#[derive(Default)]
-pub struct Group<'f> {
-    staged: Vec<Staged<'f>>,
-    sync: Option<(u64, OwnedFd)>,
-}
-
-impl<'f> Group<'f> {
-    /// An empty group. Every file in it holds a descriptor until [`Group::commit`]: keep groups below a
-    /// few hundred files.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Writes a file without its name. All folders of a group must lie in one file system.
-    pub fn add(
-        &mut self,
-        folder: &'f Folder,
-        name: &OsStr,
-        bytes: &[u8],
-        mode: u32,
-        object: &str,
-    ) -> Result<()> {
-        self.within(folder, object)?;
-        self.staged.push(folder.stage(name, bytes, mode, object)?);
-        Ok(())
-    }
-
-    /// The same for a content that comes in pieces: `next` is called until it gives nothing.
-    pub fn add_pieces(
-        &mut self,
-        folder: &'f Folder,
-        name: &OsStr,
-        mode: u32,
-        object: &str,
-        mut next: impl FnMut(&mut Vec<u8>) -> Result<bool>,
-    ) -> Result<()> {
-        self.within(folder, object)?;
-        let staged = folder.stage_with(name, mode, object, |file| {
-            let (mut piece, mut at) = (Vec::new(), 0);
-            while next(&mut piece)? {
-                write_at(file, &piece, at, object)?;
-                at += piece.len() as u64;
-            }
-            Ok(())
-        })?;
-        self.staged.push(staged);
-        Ok(())
-    }
-
-    /// Refuses a folder of another file system.
-    fn within(&mut self, folder: &Folder, object: &str) -> Result<()> {
-        let device = fs::fstat(folder)
-            .map_err(|e| failure(object, "stat folder", e))?
-            .st_dev;
-        match &self.sync {
-            Some((first, _)) if *first != device => {
-                let detail = "a group of files must lie in one file system";
-                return Err(Error::new(Code::InvalidArgument, object, detail));
-            }
-            Some(_) => {}
-            None => {
-                // Opened before the first write: `syncfs` reports the errors since its descriptor was opened.
-                let fd = rustix::io::fcntl_dupfd_cloexec(folder, 0)
-                    .map_err(|e| failure(object, "open folder", e))?;
-                self.sync = Some((device, fd));
-            }
-        }
-        Ok(())
-    }
-
-    /// Syncs everything, gives all files their names, syncs the folders. On an error some files may have
-    /// their names already; the temporary files of the others are removed.
-    pub fn commit(mut self, existing: Existing) -> Result<()> {
-        if self.staged.len() <= FEW {
-            for staged in &self.staged {
-                sync_fd(&staged.file).map_err(|e| failure(&staged.object, "fsync", e))?;
-            }
-        } else if let Some((_, fd)) = &self.sync {
-            written_back(retry(|| fs::syncfs(fd)))?;
-        }
-        let mut folders: Vec<&Folder> = Vec::new();
-        for staged in &mut self.staged {
-            staged.place(existing)?;
-            if !folders.iter().any(|f| std::ptr::eq(*f, staged.folder)) {
-                folders.push(staged.folder);
-            }
-        }
-        folders.into_iter().try_for_each(Folder::sync)
-    }
-}
-
 /// Writes the file at `path` atomically and durably; its folder must exist. A symbolic link at `path` is
 /// replaced, not followed.
 pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result<()> {
@@ -425,6 +333,44 @@ pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
         let _ = fs::unlinkat(&folder.fd, name, AtFlags::REMOVEDIR);
     }
     synced
+}
+
+/// Makes folders below `root` and their missing parents, durable in the end; those that are there are left alone. Each
+/// folder in which one was made is synced once.
+pub fn make_dirs<'p>(
+    root: &Path,
+    paths: impl IntoIterator<Item = &'p Path>,
+    mode: u32,
+) -> Result<()> {
+    let mut new: Vec<(Folder, OsString)> = Vec::new();
+    let result = paths.into_iter().try_for_each(|path| {
+        let mut parent = root.to_owned();
+        for name in path {
+            let folder = Folder::open(&parent)?;
+            if folder.make_dir(name, mode)? {
+                new.push((folder, name.to_owned()));
+            }
+            parent.push(name);
+        }
+        Ok(())
+    });
+    let result = result.and_then(|()| {
+        let mut synced = std::collections::BTreeSet::new();
+        new.iter().try_for_each(|(folder, _)| {
+            let stat = fs::fstat(folder).map_err(|e| failure("", "stat folder", e))?;
+            if synced.insert((stat.st_dev, stat.st_ino)) {
+                folder.sync()?;
+            }
+            Ok(())
+        })
+    });
+    if result.is_err() {
+        // Whoever comes next would find them there and take them for durable.
+        for (folder, name) in new.iter().rev() {
+            let _ = fs::unlinkat(&folder.fd, name, AtFlags::REMOVEDIR);
+        }
+    }
+    result
 }
 
 /// Makes the name of the folder at `path` durable if whoever made it did not come to it. A parent that may not be

@@ -3,11 +3,12 @@
 //! A key is a path of plain names with slashes. What has a key keeps its bytes: putting the same bytes again is fine and
 //! makes sure that they last, other bytes are refused. Many files are made durable together ([`crate::durable`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 
@@ -20,6 +21,8 @@ use crate::pool;
 
 /// Read at a time.
 const PIECE: usize = 1 << 20;
+/// Up to so many files are one thread's work.
+const FEW: usize = 8;
 /// Folders are for their owner and for those of the group who may look.
 const FOLDER: u32 = 0o750;
 
@@ -41,41 +44,59 @@ pub fn put_once(root: &Path, items: &[(String, Content)], mode: u32) -> Result<(
 
 /// The same; with [`Existing::Replace`] in the place of what may be there.
 pub fn put(root: &Path, items: &[(String, Content)], mode: u32, existing: Existing) -> Result<()> {
-    let mut folders: BTreeMap<&Path, Folder> = BTreeMap::new();
-    for (key, _) in items {
-        let (parent, _) = split(key)?;
-        if !folders.contains_key(parent) {
-            Folder::open(root)?; // A disk that is not mounted must not become a few folders.
-            let path = root.join(parent);
-            durable::make_dir(&path, FOLDER)?;
-            folders.insert(parent, Folder::open(&path)?);
-        }
-    }
-    let mut group = Group::new();
-    let mut known = Vec::new();
-    for (key, content) in items {
-        let (parent, name) = split(key)?;
-        let folder = &folders[parent];
-        if existing == Existing::Keep && holds(&root.join(key), key, content)? {
-            known.push(folder);
-            continue;
-        }
-        match content {
-            Content::Bytes(bytes) => group.add(folder, name, bytes, mode, key)?,
-            Content::Copy(source, digest, size) => {
-                let mut copy = Copy::begin(source, *digest, *size)?;
-                group.add_pieces(folder, name, mode, key, |piece| copy.next(piece))?;
+    let parents = items.iter().map(|(key, _)| Ok(split(key)?.0));
+    let parents: BTreeSet<&Path> = parents.collect::<Result<_>>()?;
+    // A disk that is not mounted must not become a few folders: the root itself is never made.
+    durable::make_dirs(root, parents.iter().copied(), FOLDER)?;
+    let folders = parents
+        .into_iter()
+        .map(|parent| Ok((parent, Folder::open(&root.join(parent))?)));
+    let folders: BTreeMap<&Path, Folder> = folders.collect::<Result<_>>()?;
+    let group = Group::new();
+    let known = Mutex::new(Vec::new());
+    let numbered: Vec<_> = items.iter().enumerate().collect();
+    // Few files are the caller's own work: faults can then be injected into each call (docs/design/faults.md).
+    let threads = if items.len() > FEW {
+        pool::threads(0)
+    } else {
+        1
+    };
+    let nothing = || Ok(());
+    let control = Control::default();
+    pool::each(
+        &numbered,
+        threads,
+        &control,
+        nothing,
+        |(), (place, item)| {
+            let (key, content) = item;
+            let (parent, name) = split(key)?;
+            let folder = &folders[parent];
+            if existing == Existing::Keep && holds(&root.join(key), key, content)? {
+                known
+                    .lock()
+                    .expect("no panic while it is held")
+                    .push(folder);
+                return Ok(());
             }
-        }
-    }
+            match content {
+                Content::Bytes(bytes) => group.add(*place, folder, name, bytes, mode, key),
+                Content::Copy(source, digest, size) => {
+                    let mut copy = Copy::begin(source, *digest, *size)?;
+                    group.add_pieces(*place, folder, name, mode, key, |piece| copy.next(piece))
+                }
+            }
+        },
+    )?;
     group.commit(existing)?;
     // Whoever wrote these may not have come to it.
+    let known = known.into_inner().expect("no panic while it was held");
     known.into_iter().try_for_each(Folder::sync)
 }
 
 /// SHA-256 and size of each file; the first error ends it.
 pub fn hash_files(paths: &[PathBuf], threads: usize, control: &Control) -> Result<Vec<(Id, u64)>> {
-    let found = std::sync::Mutex::new(vec![(Id::ZERO, 0); paths.len()]);
+    let found = Mutex::new(vec![(Id::ZERO, 0); paths.len()]);
     let numbered: Vec<_> = paths.iter().enumerate().collect();
     let piece = || Ok(Vec::new());
     pool::each(&numbered, threads, control, piece, |piece, (at, path)| {

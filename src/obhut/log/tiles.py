@@ -167,14 +167,19 @@ class Reader:
         self._size = size
         self._fetch = fetch
         self._tiles: dict[Tile, list[bytes]] = {}
+        #: Roots of subtrees inside tiles: those who prove many entries need each of them often.
+        self._roots: dict[tuple[int, int], bytes] = {}
 
     def __call__(self, level: int, index: int) -> bytes:
         """The root of subtree ``index`` of ``2**level`` entries."""
         row, inside = divmod(level, 8)
-        first = index << inside
-        hashes = self.hashes(tile_of(row, first, self._size))
-        at = first % WIDTH
-        return merkle.fold(hashes[at : at + (1 << inside)])
+        if not inside:
+            return self.hashes(tile_of(row, index, self._size))[index % WIDTH]
+        known = self._roots.get((level, index))
+        if known is None:
+            left, right = self(level - 1, 2 * index), self(level - 1, 2 * index + 1)
+            known = self._roots[level, index] = merkle.node_hash(left, right)
+        return known
 
     def hashes(self, place: Tile) -> list[bytes]:
         """The hashes of a tile; where a narrow one is gone, the first of the full one."""

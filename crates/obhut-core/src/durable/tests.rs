@@ -131,17 +131,27 @@ fn a_group_gives_all_names_or_removes_its_temporary_files() {
         Folder::open(dir.path()).unwrap(),
         Folder::open(&dir.path().join("sub")).unwrap(),
     );
-    let mut group = Group::new();
-    group.add(&one, OsStr::new("a"), b"1", 0o600, "a").unwrap();
-    group.add(&two, OsStr::new("b"), b"2", 0o600, "b").unwrap();
+    let group = Group::new();
+    group
+        .add(0, &one, OsStr::new("a"), b"1", 0o600, "a")
+        .unwrap();
+    group
+        .add(1, &two, OsStr::new("b"), b"2", 0o600, "b")
+        .unwrap();
     group.commit(Existing::Keep).unwrap();
     assert_eq!(names(dir.path()), ["a", "sub"]);
     assert_eq!(std::fs::read(dir.path().join("sub/b")).unwrap(), b"2");
 
-    let mut group = Group::new();
-    group.add(&one, OsStr::new("c"), b"3", 0o600, "c").unwrap();
-    group.add(&one, OsStr::new("a"), b"4", 0o600, "a").unwrap();
-    group.add(&one, OsStr::new("d"), b"5", 0o600, "d").unwrap();
+    let group = Group::new();
+    group
+        .add(0, &one, OsStr::new("c"), b"3", 0o600, "c")
+        .unwrap();
+    group
+        .add(1, &one, OsStr::new("a"), b"4", 0o600, "a")
+        .unwrap();
+    group
+        .add(2, &one, OsStr::new("d"), b"5", 0o600, "d")
+        .unwrap();
     let error = group.commit(Existing::Keep).unwrap_err();
     assert_eq!((error.code(), error.object()), (Code::FileExists, "a"));
     assert_eq!(names(dir.path()), ["a", "c", "sub"]);

@@ -1,0 +1,143 @@
+//! Many files made durable together.
+#![allow(clippy::disallowed_methods)] // A part of the one place for them.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs;
+
+use super::{Existing, Folder, Staged, failure, retry, sync_fd, write_at, written_back};
+use crate::error::{Code, Error, Result};
+
+/// Up to so many files of a group are synced one by one: syncing the whole file system waits for what others write, too.
+const FEW: usize = 8;
+
+/// A larger file is synced by whoever wrote it, while others are still being written.
+const LARGE: u64 = 256 << 10;
+
+/// Many files of one file system made durable together (module text). Several threads may add to it.
+#[derive(Default)]
+pub struct Group<'f> {
+    inner: Mutex<GroupInner<'f>>,
+}
+
+#[derive(Default)]
+struct GroupInner<'f> {
+    /// Place in the order of names, the file, whether it is synced.
+    staged: Vec<(usize, Staged<'f>, bool)>,
+    sync: Option<(u64, OwnedFd)>,
+}
+
+impl<'f> Group<'f> {
+    /// An empty group. Every file in it holds a descriptor until [`Group::commit`]: keep groups below a
+    /// few hundred files.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes a file without its name, which it will get in the order of `place`. All folders of a group must lie
+    /// in one file system.
+    pub fn add(
+        &self,
+        place: usize,
+        folder: &'f Folder,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: u32,
+        object: &str,
+    ) -> Result<()> {
+        self.within(folder, object)?;
+        self.keep(
+            place,
+            folder.stage(name, bytes, mode, object)?,
+            bytes.len() as u64,
+        )
+    }
+
+    /// The same for a content that comes in pieces: `next` is called until it gives nothing.
+    pub fn add_pieces(
+        &self,
+        place: usize,
+        folder: &'f Folder,
+        name: &OsStr,
+        mode: u32,
+        object: &str,
+        mut next: impl FnMut(&mut Vec<u8>) -> Result<bool>,
+    ) -> Result<()> {
+        self.within(folder, object)?;
+        let mut length = 0;
+        let staged = folder.stage_with(name, mode, object, |file| {
+            let mut piece = Vec::new();
+            while next(&mut piece)? {
+                write_at(file, &piece, length, object)?;
+                length += piece.len() as u64;
+            }
+            Ok(())
+        })?;
+        self.keep(place, staged, length)
+    }
+
+    fn keep(&self, place: usize, staged: Staged<'f>, length: u64) -> Result<()> {
+        let large = length >= LARGE;
+        if large {
+            sync_fd(&staged.file).map_err(|e| failure(&staged.object, "fsync", e))?;
+        }
+        self.lock().staged.push((place, staged, large));
+        Ok(())
+    }
+
+    /// Refuses a folder of another file system.
+    fn within(&self, folder: &Folder, object: &str) -> Result<()> {
+        let device = fs::fstat(folder)
+            .map_err(|e| failure(object, "stat folder", e))?
+            .st_dev;
+        let mut inner = self.lock();
+        match &inner.sync {
+            Some((first, _)) if *first != device => {
+                let detail = "a group of files must lie in one file system";
+                return Err(Error::new(Code::InvalidArgument, object, detail));
+            }
+            Some(_) => {}
+            None => {
+                // Opened before the first write: `syncfs` reports the errors since its descriptor was opened.
+                let fd = rustix::io::fcntl_dupfd_cloexec(folder, 0)
+                    .map_err(|e| failure(object, "open folder", e))?;
+                inner.sync = Some((device, fd));
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs everything, gives all files their names, syncs the folders. On an error some files may have
+    /// their names already; the temporary files of the others are removed.
+    pub fn commit(self, existing: Existing) -> Result<()> {
+        let inner = self.inner.into_inner();
+        let mut inner = inner.unwrap_or_else(PoisonError::into_inner);
+        inner.staged.sort_by_key(|(place, _, _)| *place);
+        let unsynced = || inner.staged.iter().filter(|(_, _, synced)| !synced);
+        if unsynced().count() <= FEW {
+            for (_, staged, _) in unsynced() {
+                sync_fd(&staged.file).map_err(|e| failure(&staged.object, "fsync", e))?;
+            }
+        } else if let Some((_, fd)) = &inner.sync {
+            written_back(retry(|| fs::syncfs(fd)))?;
+        }
+        let mut folders: Vec<&Folder> = Vec::new();
+        for (_, staged, _) in &mut inner.staged {
+            staged.place(existing)?;
+            if !folders.iter().any(|f| std::ptr::eq(*f, staged.folder)) {
+                folders.push(staged.folder);
+            }
+        }
+        match &inner.sync {
+            // Each sync of a folder waits for the disk, even if the one before has done its work.
+            Some((_, fd)) if folders.len() > FEW => written_back(retry(|| fs::syncfs(fd))),
+            _ => folders.into_iter().try_for_each(Folder::sync),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, GroupInner<'f>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
