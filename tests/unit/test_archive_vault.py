@@ -277,6 +277,33 @@ class TestStops:
         shelf.put(b"one")
         shelf.sound()
 
+    def test_what_a_killed_writer_named_is_made_to_last_before_it_is_logged(self, shelf: Shelf) -> None:
+        with pytest.raises(Broken):
+            shelf.put(b"1", b"2", b"1", store=Failing(shelf.root, 3, kept=False))
+
+        class Recording(LocalStore):
+            calls: list[tuple[str, set[str]]] = []  # noqa: RUF012  (of this test alone)
+
+            def put_once(self, items: Sequence[Item]) -> None:
+                self.calls.append(("put", {key for key, _ in items}))
+                super().put_once(items)
+
+            def copy_once(self, items: Sequence[Copied]) -> None:
+                self.calls.append(("copy", {item[0] for item in items}))
+                super().copy_once(items)
+
+            def put_edge(self, items: Sequence[Item]) -> None:
+                self.calls.append(("edge", {key for key, _ in items}))
+                super().put_edge(items)
+
+        store = Recording(shelf.root)
+        shelf.put(b"3", store=store)
+        found = list(read.documents(shelf.vault()))[:3]
+        assert store.calls[0] == ("put", {record_key(document.id) for document in found})
+        assert store.calls[1] == ("copy", {object_key(document.digest) for document in found})
+        assert store.calls[2][0] == "edge"
+        assert shelf.sound().documents == 4
+
     def test_records_after_a_gap_are_dropped_and_their_objects_kept(self, shelf: Shelf) -> None:
         [(first, _), (second, _), (third, _)] = shelf.put(b"1", b"2", b"3")
         # As if the machine had lost power: no leaf, and the second document never got its name.

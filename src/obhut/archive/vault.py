@@ -166,6 +166,12 @@ class Intake:
                 break
             logged.append(Logged(document, data, record.leaf(document, data)))
         if logged:
+            # Their writer may not have come to making the names last.
+            self._store.put_once([(record_key(entry.document.id), entry.record) for entry in logged])
+            found = {object_key(entry.document.digest): entry.document for entry in logged}
+            self._store.copy_once(
+                [(key, self._store.path_of(key), document.digest, document.size) for key, document in found.items()]
+            )
             self._state(logged)
         dropped = [document.id for document, _ in beyond[len(logged) :]]
         for name in dropped:
