@@ -298,6 +298,9 @@ def random_bytes(count: int) -> bytes:
 def copy_files(root: bytes, items: list[tuple[str, bytes, str, int]], mode: int) -> None:
     """Copies of files, nothing replaced: key, path, SHA-256 in hex, size; ``source-changed`` if a file is not that any more."""
 
+def sync_folders(paths: list[bytes]) -> None:
+    """Makes the names in folders last."""
+
 def hash_files(paths: list[bytes], threads: int) -> list[tuple[str, int]]:
     """SHA-256 in hex and size of each file, in the order of the paths; 0 threads are one a processor."""
 

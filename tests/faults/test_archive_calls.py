@@ -95,6 +95,46 @@ def test_one_call_fails_or_is_the_last(base: Path, tmp_path: Path) -> None:
         shutil.rmtree(copy)
 
 
+def test_nothing_is_stated_before_it_lasts(base: Path, tmp_path: Path) -> None:
+    """Each step's names are on the medium before the next one gives a name: records, objects, tiles, checkpoint."""
+    copy = tmp_path / "copy"
+    shutil.copytree(base, copy)
+    trace = put(copy, tmp_path / "log")
+    assert trace.code == 0, trace.err
+    steps = ("records/", "objects/", "log/1/tile/", "log/1/checkpoint")
+    named: list[tuple[int, int, str]] = []  # place in the trace, step, name
+    for at, call in enumerate(trace.calls):
+        if not call.ok:
+            continue
+        if call.name in {"renameat", "renameat2"}:
+            temporary, name = call.paths
+            done = [before.name for before in trace.calls[:at] if before.ok and temporary in before.paths]
+            assert [step for step in done if step != "pwrite64"] == ["openat2", "fchmod", "fsync"], name
+            (step,) = [number for number, start in enumerate(steps) if name.startswith(start)]
+            named.append((at, step, name))
+    assert [step for _, step, _ in named] == sorted(step for _, step, _ in named)
+    assert {step for _, step, _ in named} == {0, 1, 2, 3}
+    for at, step, name in named:
+        later = [other for other, number, _ in named if number > step] or [len(trace.calls)]
+        between = trace.calls[at : later[0]]
+        folder = os.path.dirname(name)
+        assert any(call.ok and call.name == "fsync" and call.paths == (folder,) for call in between), name
+    removed = [at for at, call in enumerate(trace.calls) if call.ok and call.name == "unlinkat"]
+    assert removed
+    assert min(removed) > max(at for at, _, _ in named), "narrow tiles go once the checkpoint is there"
+    made = [(at, call.paths[0]) for at, call in enumerate(trace.calls) if call.ok and call.name == "mkdirat"]
+    for at, name in made:
+        inside = next(
+            other
+            for other, call in enumerate(trace.calls)
+            if call.name == "openat2" and call.paths[0].startswith(f"{name}/")
+        )
+        parent = os.path.dirname(name)
+        assert any(call.ok and call.name == "fsync" and call.paths == (parent,) for call in trace.calls[at:inside]), (
+            name
+        )
+
+
 @pytest.mark.root
 @pytest.mark.needs("mount")
 def test_a_full_disk(tmp_path: Path) -> None:

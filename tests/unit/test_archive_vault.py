@@ -19,6 +19,7 @@ from obhut.archive.store import LocalStore
 from obhut.archive.vault import LOG, Vault
 from obhut.errors import ObhutError
 from obhut.log.note import Key
+from obhut.world import durable
 
 
 @pytest.fixture
@@ -303,6 +304,24 @@ class TestStops:
         assert store.calls[1] == ("copy", {object_key(document.digest) for document in found})
         assert store.calls[2][0] == "edge"
         assert shelf.sound().documents == 4
+
+    def test_folders_of_a_killed_writer_are_made_to_last(self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+        shelf.put(*[b"%d" % number for number in range(300)])
+        synced: set[str] = set()
+        honest = durable.sync_folders
+
+        def watched(paths: Sequence[Path]) -> None:
+            synced.update(os.path.relpath(path, shelf.root) for path in paths)
+            honest(paths)
+
+        monkeypatch.setattr(durable, "sync_folders", watched)
+        before = {str(path.relative_to(shelf.root)) for path in shelf.root.rglob("*") if path.is_dir()}
+        with shelf.vault().writing(shelf.key):
+            pass
+        # All whose parent a writer may have made something in; what lies in objects/xx and *.p is its writer's work.
+        parents = {os.path.dirname(name) or "." for name in before}
+        assert parents <= synced
+        assert synced <= before | {"."}
 
     def test_records_after_a_gap_are_dropped_and_their_objects_kept(self, shelf: Shelf) -> None:
         [(first, _), (second, _), (third, _)] = shelf.put(b"1", b"2", b"3")

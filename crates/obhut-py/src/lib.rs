@@ -46,6 +46,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worm::put_files, module)?)?;
     module.add_function(wrap_pyfunction!(worm::copy_files, module)?)?;
     module.add_function(wrap_pyfunction!(worm::hash_files, module)?)?;
+    module.add_function(wrap_pyfunction!(worm::sync_folders, module)?)?;
     module.add_function(wrap_pyfunction!(worm::durable_remove, module)?)?;
     module.add_function(wrap_pyfunction!(worm::random_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(worm::make_folder, module)?)?;

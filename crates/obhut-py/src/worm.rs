@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use obhut_core::durable::{self, Existing};
+use obhut_core::durable::{self, Existing, Folder};
 use obhut_core::id::Id;
 use obhut_core::job::Control;
 use obhut_core::pool;
@@ -51,6 +51,14 @@ pub fn copy_files(py: Python<'_>, root: &[u8], items: Vec<Copied>, mode: u32) ->
     });
     let items = items.collect::<PyResult<Vec<_>>>()?;
     convert(py.detach(|| worm::put_once(&root, &items, mode)))
+}
+
+/// Makes the names in folders last.
+#[pyfunction]
+pub fn sync_folders(py: Python<'_>, paths: Vec<Vec<u8>>) -> PyResult<()> {
+    let paths: Vec<PathBuf> = paths.iter().map(|p| path(p)).collect();
+    let sync = || paths.iter().try_for_each(|path| Folder::open(path)?.sync());
+    convert(py.detach(sync))
 }
 
 /// SHA-256 in hex and size of each file.

@@ -134,6 +134,11 @@ class LocalStore:
         """SHA-256 in hex and size, on all processors."""
         return durable.hash_files([self.path_of(key) for key in keys])
 
+    def settle(self, keys: Sequence[str]) -> None:
+        """Makes the folders above these keys last: a writer that was killed may have made them and not come to it."""
+        above = {folder for key in keys for folder in self._path(key).parents if self.root in (folder, *folder.parents)}
+        durable.sync_folders(sorted(folder for folder in above if folder.is_dir()))
+
     def path_of(self, key: str) -> bytes:
         """The file of a key."""
         return os.fsencode(self._path(key))

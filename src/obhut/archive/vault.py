@@ -134,7 +134,9 @@ class Vault:
         """Keeps other writers out, and ends what a stop may have left, before anything new comes in."""
         signer = keyfile.read(key_path, self.key)
         with self.store.one_writer():
-            intake = Intake(self, Sequencer(self.store, LOG, self.key, signer))
+            log = Sequencer(self.store, LOG, self.key, signer)
+            self.store.settle([*_next_keys(log.size), *(f"{LOG}/{place.path}" for place in tiles.edge_of(log.size))])
+            intake = Intake(self, log)
             intake.recover()
             yield intake
 
@@ -220,6 +222,11 @@ class Intake:
                 raise
             return False
         return found == (document.digest, document.size)
+
+
+def _next_keys(size: int) -> list[str]:
+    """Keys in all folders that records and objects of the next batch may lie in."""
+    return [f"{record_folder(index)}/x" for index in (size, size + tiles.WIDTH)] + [object_key("00")]
 
 
 def parsed(name: str, data: bytes) -> Document:

@@ -80,6 +80,15 @@ def grown(old: int, new: int) -> Iterator[Tile]:
             yield Tile(level, index, min(WIDTH, after - index * WIDTH))
 
 
+def edge_of(size: int) -> Iterator[Tile]:
+    """The places where a tree of ``size`` entries grows next: a bundle, and a tile of each level that it has."""
+    yield Tile(None, size // WIDTH)
+    level = 0
+    while level == 0 or size >> 8 * level:
+        yield Tile(level, (size >> 8 * level) // WIDTH)
+        level += 1
+
+
 def encode_bundle(entries: Sequence[bytes]) -> bytes:
     """The bytes of a bundle."""
     if any(len(entry) > ENTRY for entry in entries):

@@ -55,6 +55,14 @@ def hash_files(paths: Sequence[bytes], threads: int = 0) -> list[tuple[str, int]
         return _core.hash_files(list(paths), threads)
 
 
+def sync_folders(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Makes the names in folders last, whoever gave them."""
+    from obhut import _core
+
+    with converted():
+        _core.sync_folders([os.fsencode(path) for path in paths])
+
+
 def remove_file(path: str | os.PathLike[str]) -> None:
     """Removes a file durably."""
     from obhut import _core
