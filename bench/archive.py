@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from obhut.archive import assembly
 from obhut.archive.actions import put, verify
+from obhut.archive.record import LOG
 from obhut.archive.store import LocalStore
-from obhut.archive.vault import LOG, Vault
+from obhut.archive.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,9 @@ from obhut.archive import assembly
 from obhut.archive.actions import put
 from obhut.archive.actions.verify import verify
 from obhut.archive.judge import Verdict
+from obhut.archive.record import LOG
 from obhut.archive.store import LocalStore
-from obhut.archive.vault import LOG, Logged, Vault
+from obhut.archive.vault import Logged, Vault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,16 +99,25 @@ class Shelf:
 
     def accepted(self, patience: int = PATIENCE) -> bool:
         """Whether tessera's fsck accepts the log; it hangs where it finds a fault in a large one."""
-        command: list[str | Path] = [peers.need("tessera-fsck"), f"--storage_url=file://{self.root / LOG}/",
-                   f"--public_key={self.root / LOG}.vkey", "--ui=false"]  # fmt: skip
-        try:
-            child = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
-        except subprocess.TimeoutExpired:
-            return False
-        return child.returncode == 0 and "Successfully fsck'd log" in child.stderr
+        return accepted(self.root / LOG, self.root / f"{LOG}.vkey", patience)
 
     def files(self) -> list[Path]:
         return sorted(path for path in self.root.rglob("*") if path.is_file())
+
+
+def accepted(log: Path, key: Path, patience: int = PATIENCE) -> bool:
+    """Whether tessera's fsck accepts the log in a folder."""
+    command: list[str | Path] = [
+        peers.need("tessera-fsck"),
+        f"--storage_url=file://{log}/",
+        f"--public_key={key}",
+        "--ui=false",
+    ]
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return child.returncode == 0 and "Successfully fsck'd log" in child.stderr
 
 
 def stranger(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -14,10 +14,9 @@ import pytest
 from archives import ORIGIN, Shelf, stranger
 from obhut.archive import keyfile, receipt
 from obhut.archive.actions import read
-from obhut.archive.record import object_key, record_key
+from obhut.archive.record import LOG, object_key, record_key
 from obhut.archive.sequencer import Sequencer, first_note
 from obhut.archive.store import LocalStore
-from obhut.archive.vault import LOG
 from obhut.errors import ObhutError
 
 pytestmark = pytest.mark.interop

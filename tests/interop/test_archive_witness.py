@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from archives import ORIGIN, Shelf
 from log_files import grow
 from obhut.archive import history, keyfile, receipt
+from obhut.archive.record import LOG
 from obhut.archive.sequencer import Sequencer, first_note
 from obhut.archive.store import LocalStore
-from obhut.archive.vault import LOG
 from obhut.archive.witness import Witness
 from obhut.errors import ObhutError
 from obhut.log import note, tiles
@@ -66,12 +66,13 @@ def leaves(shelf: Shelf) -> list[bytes]:
 
 
 def test_a_log_that_goes_on_is_signed_and_openssl_agrees(shelf: Shelf, witness: Witness, tmp_path: Path) -> None:
-    first, known = witness.look(shelf.vault(), TIME)
+    first, _, known = witness.look(shelf.vault(), TIME)
     assert known is None
     shelf.put(b"more")
-    second, known = witness.look(shelf.vault(), TIME + 60)
+    second, stated, known = witness.look(shelf.vault(), TIME + 60)
     assert known == Checkpoint.parse(first.text)
-    again, _ = witness.look(shelf.vault(), TIME + 120)
+    assert (stated.size, known.size) == (301, 300)
+    again, _, _ = witness.look(shelf.vault(), TIME + 120)
     assert again.text == second.text
     # cosignature/v1 (formats: archive 3.3), checked by a program that is not ours.
     [line] = [line for line in second.signatures if line.name == NAME]

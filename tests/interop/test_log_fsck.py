@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-import peers
+import archives
 from log_files import grow
 from obhut import _core
 from obhut.log import note
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.interop
-
-#: It hangs where it finds a fault in a large log: no answer is a refusal.
-PATIENCE = 20
 
 
 def write(folder: Path, size: int) -> None:
@@ -35,13 +31,7 @@ def write(folder: Path, size: int) -> None:
 
 
 def accepts(folder: Path) -> bool:
-    command: list[str | Path] = [peers.need("tessera-fsck"), f"--storage_url=file://{folder / 'log'}/",
-               f"--public_key={folder / 'log.vkey'}", "--ui=false"]  # fmt: skip
-    try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return child.returncode == 0 and "Successfully fsck'd log" in child.stderr
+    return archives.accepted(folder / "log", folder / "log.vkey")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 255, 256, 257, 512, 700, 65_536, 70_000])

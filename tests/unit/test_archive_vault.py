@@ -13,10 +13,10 @@ import pytest
 from archives import NOW, ORIGIN, Shelf, Silent
 from obhut.archive import keyfile
 from obhut.archive.actions import put, read
-from obhut.archive.record import object_key, record_key
+from obhut.archive.record import LOG, object_key, record_key
 from obhut.archive.sequencer import Sequencer
 from obhut.archive.store import LocalStore
-from obhut.archive.vault import LOG, Vault
+from obhut.archive.vault import Vault
 from obhut.errors import ObhutError
 from obhut.log.note import Key
 from obhut.world import durable

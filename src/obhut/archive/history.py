@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from obhut.archive.judge import discontinuity
+from obhut.archive.record import LOG
 from obhut.archive.sequencer import stated
 from obhut.errors import ObhutError
 from obhut.log import tiles
@@ -34,7 +35,7 @@ def continues(vault: Vault, known: Checkpoint) -> Stated:
     try:
         continued(known, newest.checkpoint, reader)
     except (tiles.TileError, FileNotFoundError) as error:
-        raise ObhutError("archive-damaged", "log/1", str(error)) from None
+        raise ObhutError("archive-damaged", LOG, str(error)) from None
     return newest
 
 

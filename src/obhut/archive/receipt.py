@@ -10,13 +10,12 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from obhut.archive.record import RECEIPT
 from obhut.log import merkle
 
 if TYPE_CHECKING:
     from obhut.archive.vault import Logged
     from obhut.log.note import Checkpoint, Key, Note
-
-FORMAT: Final = "obhut-receipt/1"
 
 #: What a receipt says of time stamps while the archive has no authority.
 NO_STAMP: Final = "none configured"
@@ -27,7 +26,7 @@ def make(entry: Logged, checkpoint: Checkpoint, note: Note, key: Key, subtrees: 
     document = entry.document
     proof = merkle.inclusion(document.index, checkpoint.size, subtrees)
     return {
-        "format": FORMAT,
+        "format": RECEIPT,
         "id": document.id,
         "name": document.name,
         "sha256": document.digest,

@@ -14,6 +14,12 @@ from typing import Any, Final
 from obhut.archive import canonical
 from obhut.log import tiles
 
+#: Where the first log of an archive lies; a new key begins the next one.
+LOG: Final = "log/1"
+
+#: How a receipt says what it is.
+RECEIPT: Final = "obhut-receipt/1"
+
 #: What the commitment of a leaf begins with.
 TAG: Final = b"obhut/record/v1\x00"
 

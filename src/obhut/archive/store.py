@@ -6,7 +6,6 @@ replaces, and a record that was never logged, which :meth:`Store.drop` takes awa
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from contextlib import contextmanager
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from obhut.errors import ObhutError
-from obhut.world import durable
+from obhut.world import durable, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 #: What an ``init`` that was stopped may have left.
 UNFINISHED: Final = {"log/1.vkey", "log/1/checkpoint"}
@@ -143,15 +143,9 @@ class LocalStore:
         """The file of a key."""
         return os.fsencode(self._path(key))
 
-    @contextmanager
-    def one_writer(self) -> Iterator[None]:
-        """Waits until no other process writes, and keeps others out. The system ends it with the process."""
-        handle = os.open(self.root / "log", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+    def one_writer(self) -> AbstractContextManager[None]:
+        """Waits until no other process writes, and keeps others out."""
+        return turns.alone(self.root / "log")
 
     def _path(self, key: str) -> Path:
         return self.root / key

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive.judge import discontinuity, judge_archive
-from obhut.archive.record import commitment
+from obhut.archive.record import LOG, RECEIPT, commitment
 from obhut.log import merkle, note
 from obhut.log.merkle import ProofError
 from obhut.log.note import Checkpoint, Key, Note, NoteError
@@ -30,8 +30,6 @@ _ABOUT: Final = (
     "Checks the receipt of an archived document: that it is in the log, and that the log's key signed it. "
     "Or a whole archive: every document, record and entry of the log."
 )
-_RECEIPT: Final = "obhut-receipt/1"
-_LOG: Final = "log/1"
 
 #: What comes before the 32 bytes of an Ed25519 key in its DER form (RFC 8410).
 _ED25519_DER: Final = bytes.fromhex("302a300506032b6570032100")
@@ -70,12 +68,12 @@ def main(arguments: list[str]) -> int:
 def check_store(store: Path, key_file: Path | None, against: Path | None, witness_file: Path | None) -> list[str]:
     """Judges a whole archive; gives what was found, a line each. Raises :class:`Refused` where nothing can be said."""
     try:
-        key = Key.parse((key_file or store / f"{_LOG}.vkey").read_text())
-        now = _checkpoint((store / _LOG / "checkpoint").read_bytes(), key)
+        key = Key.parse((key_file or store / f"{LOG}.vkey").read_text())
+        now = _checkpoint((store / LOG / "checkpoint").read_bytes(), key)
         shown = [f"The checkpoint of {now.size} entries is signed by {key}."]
         if against is not None:
             shown.append(_goes_on(store, key, now, against, witness_file))
-        verdict = judge_archive(_Folder(store), _LOG, now, lambda _verdict, _objects, _bytes: None)
+        verdict = judge_archive(_Folder(store), LOG, now, lambda _verdict, _objects, _bytes: None)
     except (NoteError, TileError, ValueError) as error:
         raise Refused(str(error)) from None
     if key_file is None:
@@ -101,7 +99,7 @@ def _checkpoint(data: bytes, key: Key, *also: Key) -> Checkpoint:
 def _goes_on(store: Path, key: Key, now: Checkpoint, against: Path, witness_file: Path | None) -> str:
     also = [] if witness_file is None else [Key.parse(witness_file.read_text())]
     known = _checkpoint(against.read_bytes(), key, *also)
-    reader = Reader(now.size, lambda path: (store / _LOG / path).read_bytes())
+    reader = Reader(now.size, lambda path: (store / LOG / path).read_bytes())
     found = discontinuity(known, now, reader)
     if found is not None:
         raise Refused(f"the log does not go on from {against}: {found[1]}")
@@ -143,8 +141,8 @@ def check(receipt_file: Path, document: Path | None, key_file: Path | None) -> l
 
 
 def _check_receipt(receipt: dict[str, Any], document: Path | None, key_file: Path | None) -> list[str]:
-    if receipt["format"] != _RECEIPT:
-        raise Refused(f"the receipt has the format {receipt['format']}; this verifier knows {_RECEIPT}")
+    if receipt["format"] != RECEIPT:
+        raise Refused(f"the receipt has the format {receipt['format']}; this verifier knows {RECEIPT}")
     record_bytes, leaf_bytes = receipt["record"].encode(), receipt["leaf"].encode()
     record, leaf = json.loads(record_bytes), json.loads(leaf_bytes)
     _consistent(receipt, record)

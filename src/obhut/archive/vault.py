@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import canonical, keyfile, record, sequencer
-from obhut.archive.record import object_key, record_folder, record_key
+from obhut.archive.record import LOG, object_key, record_folder, record_key
 from obhut.archive.sequencer import Sequencer
 from obhut.errors import ObhutError
 from obhut.log import tiles
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "obhut-archive/1"
 DESCRIPTION: Final = "archive.json"
-#: The first log; a new key begins the next one.
-LOG: Final = "log/1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,6 @@ gets the signature (C2SP tlog-witness), so two checkpoints that contradict each 
 
 from __future__ import annotations
 
-import fcntl
-import os
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -17,10 +14,9 @@ from obhut.archive import history, keyfile
 from obhut.errors import ObhutError
 from obhut.log import merkle
 from obhut.log.note import COSIGNATURE, Checkpoint, Key, Note, NoteError, Signature
-from obhut.world import durable, secret
+from obhut.world import durable, secret, turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from obhut.archive.vault import Vault
@@ -54,14 +50,14 @@ class Witness:
             raise ObhutError("invalid-argument", "--name", f"the witness in {folder} is {key.name}")
         return Witness(folder, key, keyfile.read(folder / _KEY, key))
 
-    def look(self, vault: Vault, time: int) -> tuple[Note, Checkpoint | None]:
+    def look(self, vault: Vault, time: int) -> tuple[Note, Checkpoint, Checkpoint | None]:
         """Signs the newest checkpoint of an archive, at ``time`` (Unix seconds), if it goes on from what is known.
 
-        Gives the note with our signature, and what was known before. Raises ``log-rolled-back``, ``log-forked`` or
+        Gives the note with our signature, what it states, and what was known before. Raises ``log-rolled-back``, ``log-forked`` or
         ``witness-other-key``; then nothing changes.
         """
         folder = self._folder / "logs" / sha256(vault.origin.encode()).hexdigest()
-        with self._alone():
+        with turns.alone(self._folder):
             known = self._known(folder, vault)
             beginning = known or Checkpoint(vault.origin, 0, merkle.EMPTY)
             newest = history.continues(vault, beginning)
@@ -69,7 +65,7 @@ class Witness:
             items = [(f"{folder.name}/log.vkey", f"{vault.key}\n".encode()), (f"{folder.name}/checkpoint", bytes(note))]
             durable.make_folder(folder.parent, mode=0o700)
             durable.put_files(folder.parent, items, mode=0o644, replace=True)
-        return note, known
+        return note, newest.checkpoint, known
 
     def _known(self, folder: Path, vault: Vault) -> Checkpoint | None:
         """What was seen last, signed by the log and by us; nothing at the first look."""
@@ -87,15 +83,6 @@ class Witness:
             return Checkpoint.parse(note.text)
         except (OSError, NoteError, ValueError) as error:
             raise ObhutError("archive-damaged", str(folder), str(error)) from None
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def cosigned(note: Note, log: Key, witness: Key, place: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from obhut.archive import history
 from obhut.archive.judge import judge_archive
-from obhut.archive.vault import LOG
+from obhut.archive.record import LOG
 from obhut.archive.witness import cosigned
 from obhut.errors import ObhutError
 from obhut.log.note import Key, NoteError

@@ -39,8 +39,8 @@ def witness(desk: Desk, state: str, name: str | None, output: str | None) -> Non
 
     vault = desk.vault()
     judge = Witness.open(Path(state), name)
-    note, known = judge.look(vault, desk.clock() // 1_000_000_000)
-    size = int(note.text.splitlines()[1])
+    note, checkpoint, known = judge.look(vault, desk.clock() // 1_000_000_000)
+    size = checkpoint.size
     if output is not None:
         durable.write_file(output, bytes(note), mode=0o644)
     if desk.json:
