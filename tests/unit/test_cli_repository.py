@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from obhut import __version__
+from holding import locks
 from program import PASSWORD, PROGRAM, Obhut
 
 #: Each case opens repositories through whole processes, with real key derivation.
@@ -250,7 +251,7 @@ def test_signal_while_waiting_for_a_lock(obhut: Obhut, number: int, code: int) -
     os.close(reading)
     try:
         deadline = time.monotonic() + 40
-        while not obhut.locks():
+        while not locks(obhut.repository):  # named: until then a listing shows the file under its temporary name
             assert holder.poll() is None, holder.stderr and holder.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.05)
