@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from obhut import __version__
 from holding import locks
+from obhut import __version__
 from program import PASSWORD, PROGRAM, Obhut
 
 #: Each case opens repositories through whole processes, with real key derivation.
