@@ -16,11 +16,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from obhut.archive import assembly
 from obhut.archive.actions import put, verify
+from obhut.archive.description import Description
 from obhut.archive.record import LOG
 from obhut.archive.store import LocalStore
 from obhut.archive.vault import Vault
@@ -64,7 +66,9 @@ def measured(base: Path, count: int, size: int) -> list[str]:
     """The rows of the table."""
     sources = made(base / "sources", count + ALONE, size)
     floor = timed(lambda: written(base / "floor", sources[:count]))
-    vault = Vault.create(LocalStore(base / "archive"), base / "key", "example.org/bench", "de", NOW)
+    vault = Vault.create(
+        LocalStore(base / "archive"), base / "key", Description("example.org/bench", "de", (12, 31), NOW, "read-only")
+    )
     bulk = timed(lambda: archived(vault, base / "key", sources[:count]))
     alone = timed(lambda: one_by_one(vault, base / "key", sources[count:]))
     drop_caches()
@@ -140,7 +144,7 @@ def one_by_one(vault: Vault, key: Path, sources: list[Path]) -> None:
 def judged(vault: Vault, count: int) -> None:
     """Everything verified, nothing found."""
     reporter: Any = Nobody()
-    verdict = verify.verify(vault, reporter)
+    verdict = verify.verify(vault, date.fromisoformat(NOW[:10]), reporter)
     assert (verdict.faults, verdict.remarks, verdict.documents) == ([], [], count)
 
 

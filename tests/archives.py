@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +12,26 @@ import peers
 from obhut.archive import assembly
 from obhut.archive.actions import put
 from obhut.archive.actions.verify import verify
+from obhut.archive.description import Description
 from obhut.archive.judge import Verdict
 from obhut.archive.record import LOG
 from obhut.archive.store import LocalStore
 from obhut.archive.vault import Logged, Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
+    from collections.abc import Callable, Sequence
 
 
 ORIGIN = "example.org/archive"
 NOW = "2026-11-27T12:00:00Z"
+TODAY = date(2026, 11, 27)
 #: Seconds for tessera's fsck. No answer is a refusal.
 PATIENCE = 20
+
+
+def described(origin: str = ORIGIN, country: str = "de") -> Description:
+    """What the archives of tests say of themselves."""
+    return Description(origin, country, (12, 31), NOW, LocalStore.lock_mode)
 
 
 class Silent:
@@ -56,6 +63,7 @@ class Shelf:
 
     def __init__(self, base: Path, *, create: bool = True) -> None:
         self.base = base
+        self.today = TODAY
         self.root = base / "archive"
         self.key = base / "archive.key"
         self.sources = base / "sources"
@@ -64,7 +72,7 @@ class Shelf:
             self.made(LocalStore(self.root))
 
     def made(self, store: LocalStore) -> Vault:
-        return Vault.create(store, self.key, ORIGIN, "de", NOW)
+        return Vault.create(store, self.key, described())
 
     def vault(self, store: LocalStore | None = None) -> Vault:
         return Vault.open(store or LocalStore(self.root))
@@ -88,7 +96,7 @@ class Shelf:
         return list(put.put(self.vault(store), self.key, wish, now, Silent()))
 
     def verify(self) -> Verdict:
-        return verify(self.vault(), Silent())
+        return verify(self.vault(), self.today, Silent())
 
     def sound(self) -> Verdict:
         """Nothing is wrong and nothing strange, for us and for tessera."""
@@ -120,9 +128,67 @@ def accepted(log: Path, key: Path, patience: int = PATIENCE) -> bool:
     return child.returncode == 0 and "Successfully fsck'd log" in child.stderr
 
 
-def stranger(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs the verifier as somebody does who has nothing of ours: an isolated interpreter, one file."""
+def stranger(folder: Path, *arguments: str | Path, today: date | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the verifier as somebody does who has nothing of ours: an isolated interpreter, one file.
+
+    It has no option for the day; a test that needs another one puts it where the clock is asked.
+    """
     program = folder / "verify.py"
-    program.write_text(assembly.verifier())
+    text = assembly.verifier()
+    if today is not None:
+        asked = "datetime.now(UTC).date()"
+        assert text.count(asked) == 1
+        text = text.replace(asked, repr(today).removeprefix("datetime."))
+    program.write_text(text)
     command: Sequence[str | Path] = [sys.executable, "-I", "-S", program, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder)
+
+
+class Broken(Exception):  # noqa: N818
+    """What a store of the tests does instead of a call, or after it."""
+
+
+Item = tuple[str, bytes]
+Copied = tuple[str, bytes, str, int]
+
+
+class Failing(LocalStore):
+    """Fails at the n-th call that writes: before anything is done (``kept`` false), or after all of it."""
+
+    def __init__(self, root: Path, at: int, *, kept: bool) -> None:
+        super().__init__(root)
+        self.calls = 0
+        self._at = at
+        self._kept = kept
+
+    def _maybe(self, call: Callable[[], None]) -> None:
+        self.calls += 1
+        if self.calls != self._at:
+            return call()
+        if self._kept:
+            call()
+        raise Broken
+
+    def put_once(self, items: Sequence[Item], until: int | None = None) -> None:
+        self._maybe(lambda: LocalStore.put_once(self, items, until))
+
+    def copy_once(self, items: Sequence[Copied], until: int) -> None:
+        self._maybe(lambda: LocalStore.copy_once(self, items, until))
+
+    def extend(self, items: Sequence[tuple[str, int]]) -> None:
+        self._maybe(lambda: LocalStore.extend(self, items))
+
+    def hold(self, keys: Sequence[str]) -> None:
+        self._maybe(lambda: LocalStore.hold(self, keys))
+
+    def unhold(self, keys: Sequence[str]) -> None:
+        self._maybe(lambda: LocalStore.unhold(self, keys))
+
+    def remove(self, key: str, now: int) -> None:
+        self._maybe(lambda: LocalStore.remove(self, key, now))
+
+    def put_edge(self, items: Sequence[Item]) -> None:
+        self._maybe(lambda: LocalStore.put_edge(self, items))
+
+    def drop(self, key: str) -> None:
+        self._maybe(lambda: LocalStore.drop(self, key))

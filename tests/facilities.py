@@ -80,6 +80,10 @@ def _cargo() -> str | None:
     return None if shutil.which("cargo") else "cargo is not installed"
 
 
+def _ssh_keygen() -> str | None:
+    return None if shutil.which("ssh-keygen") else "ssh-keygen is not installed"
+
+
 def _mount() -> str | None:
     folder = tempfile.mkdtemp(prefix="obhut-mount-")
     try:
@@ -140,6 +144,7 @@ PROBES: Final[dict[str, Callable[[], str | None]]] = {
     "root": _root,
     "strace": _strace,
     "cargo": _cargo,
+    "ssh-keygen": _ssh_keygen,
     "mount": _mount,
     "loop": _loop,
     "fuse": _fuse,

@@ -106,11 +106,15 @@ def run(
     env: Mapping[str, str] | None = None,
     inject: tuple[Point, str] | None = None,
     common: bool = True,
+    more: Sequence[str] = (),
 ) -> Trace:
-    """Runs a real program (no script: its interpreter's calls would count) and gives what it did to ``place``."""
+    """Runs a real program (no script: its interpreter's calls would count) and gives what it did to ``place``.
+
+    ``more``: calls that count as well.
+    """
     with open(os.path.realpath(command[0]), "rb") as program:
         assert program.read(4) == b"\x7fELF", f"{command[0]} is a wrapper"
-    calls = ",".join([*MUTATING, *(COMMON if common else ()), "execve"])
+    calls = ",".join([*MUTATING, *more, *(COMMON if common else ()), "execve"])
     options = ["-f", "-y", "-s", "0", "-e", "signal=none", "-e", f"trace={calls}", "-o", str(log)]
     if inject is not None:
         point, fault = inject

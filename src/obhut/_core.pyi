@@ -286,17 +286,21 @@ def durable_remove(path: bytes) -> None:
 def make_folder(path: bytes, mode: int) -> None:
     """Makes a folder and its missing parents, each durable."""
 
-def put_files(root: bytes, items: list[tuple[str, bytes]], mode: int, *, replace: bool) -> None:
+def put_files(root: bytes, items: list[tuple[str, bytes]], mode: int, *, replace: bool, until: int | None) -> None:
     """Puts bytes under their keys below ``root``, durably, together.
 
-    Unless they may be replaced, a key that has other bytes already is ``file-exists``.
+    Unless they may be replaced, a key that has other bytes already is ``file-exists``. ``until`` (seconds since 1970) becomes
+    the time of last change of new files.
     """
 
 def random_bytes(count: int) -> bytes:
     """So many bytes that nobody can guess."""
 
-def copy_files(root: bytes, items: list[tuple[str, bytes, str, int]], mode: int) -> None:
+def copy_files(root: bytes, items: list[tuple[str, bytes, str, int]], mode: int, *, until: int | None) -> None:
     """Copies of files, nothing replaced: key, path, SHA-256 in hex, size; ``source-changed`` if a file is not that any more."""
+
+def postpone_files(root: bytes, items: list[tuple[str, int]]) -> None:
+    """Moves times of last change (seconds since 1970) to later ones, durably; what is later already stays."""
 
 def sync_folders(paths: list[bytes]) -> None:
     """Makes the names in folders last."""

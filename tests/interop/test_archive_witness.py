@@ -71,7 +71,7 @@ def test_a_log_that_goes_on_is_signed_and_openssl_agrees(shelf: Shelf, witness: 
     shelf.put(b"more")
     second, stated, known = witness.look(shelf.vault(), TIME + 60)
     assert known == Checkpoint.parse(first.text)
-    assert (stated.size, known.size) == (301, 300)
+    assert (stated.size, known.size) == (302, 301)
     again, _, _ = witness.look(shelf.vault(), TIME + 120)
     assert again.text == second.text
     # cosignature/v1 (formats: archive 3.3), checked by a program that is not ours.
@@ -100,8 +100,8 @@ def test_another_history_is_refused_and_nothing_is_signed(shelf: Shelf, witness:
     witness.look(shelf.vault(), TIME)
     old = leaves(shelf)
     histories = {
-        "cut": old[:299],
-        "forked": [*old[:299], b"{}"],
+        "cut": old[:300],
+        "forked": [*old[:300], b"{}"],
         "longer fork": [*old[:100], b"{}", *old[101:], b"{}"],
         "another start": [b"{}", *old],
     }
@@ -186,7 +186,7 @@ def test_the_commands(tmp_path: Path) -> None:
     assert obhut(*look, "--name", NAME).code == 0
     assert obhut("archive", "put", "one.txt", "--class", "letter").code == 0
     run = obhut(*look, "-o", "kept.checkpoint")
-    assert "0 entries before, 1 now" in run.out
+    assert "1 entries before, 2 now" in run.out
     assert obhut(*look, "--name", "example.net/other").code == 1
     shutil.copytree(tmp_path / "archive", tmp_path / "older")
     assert obhut("archive", "put", "two.txt", "--class", "letter").code == 0
@@ -194,7 +194,7 @@ def test_the_commands(tmp_path: Path) -> None:
     against = ("archive", "verify", "--against", "newer.checkpoint", "--witness", "judge/witness.vkey")
     run = obhut(*against)
     assert run.code == 0, run.err
-    assert "goes on from newer.checkpoint: 2 entries, signed by example.net/witness on 20" in run.out
+    assert "goes on from newer.checkpoint: 3 entries, signed by example.net/witness on 20" in run.out
     # An old copy in the place of the archive looks sound by itself.
     shutil.rmtree(tmp_path / "archive")
     shutil.copytree(tmp_path / "older", tmp_path / "archive")
@@ -213,7 +213,7 @@ def test_the_commands(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "strangers.py", *words]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (1, "")
-    assert "had 2 entries and has 1" in ran.stdout
+    assert "had 3 entries and has 2" in ran.stdout
     command[command.index("newer.checkpoint")] = "kept.checkpoint"
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
@@ -222,7 +222,7 @@ def test_the_commands(tmp_path: Path) -> None:
         run = obhut(*line)
         assert run.code == 1
         assert "[log-rolled-back]" in run.err
-        assert "it had 2 entries and has 1" in run.err
+        assert "it had 3 entries and has 2" in run.err
     assert obhut("archive", "verify", "--against", "kept.checkpoint").code == 0
     for name in ("absent", "one.txt"):
         run = obhut("archive", "verify", "--against", name)

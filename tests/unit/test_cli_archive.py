@@ -64,7 +64,7 @@ def test_everything_as_json(obhut: Obhut) -> None:
     [listed] = obhut("archive", "list", "--json").json()
     assert (listed["id"], listed["class"], listed["name"]) == (archived[0]["id"], "de/letter", "invoice.txt")
     [verdict] = obhut("archive", "verify", "--json").json()
-    assert (verdict["size"], verdict["documents"], verdict["objects"], verdict["faults"]) == (1, 1, 1, [])
+    assert (verdict["size"], verdict["documents"], verdict["objects"], verdict["faults"]) == (2, 1, 1, [])
     [copied] = obhut("archive", "get", listed["id"], "-o", "out", "--json").json()
     assert copied["size"] == 11
     assert {line["class"] for line in obhut("archive", "classes", "--json").json()} >= {"de/voucher", "ch/record"}

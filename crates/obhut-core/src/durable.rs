@@ -65,7 +65,7 @@ use crate::world::Timestamp;
 mod apart;
 mod group;
 
-pub use group::Group;
+pub use group::{Group, postpone};
 
 /// What to do if the name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,12 +38,32 @@ pub enum Content {
 /// bytes are on the medium; a crash on the way leaves any of them, each whole, or none.
 ///
 /// A key that is there already with other bytes is `file-exists`; a source that is not what it was is `source-changed`.
-pub fn put_once(root: &Path, items: &[(String, Content)], mode: u32) -> Result<()> {
-    put(root, items, mode, Existing::Keep)
+///
+/// `until` becomes their time of last change (seconds since 1970): the date of a lock. Files that are there already
+/// keep theirs ([`postpone`]).
+pub fn put_once(
+    root: &Path,
+    items: &[(String, Content)],
+    mode: u32,
+    until: Option<i64>,
+) -> Result<()> {
+    put(root, items, mode, until, Existing::Keep)
 }
 
-/// The same; with [`Existing::Replace`] in the place of what may be there.
-pub fn put(root: &Path, items: &[(String, Content)], mode: u32, existing: Existing) -> Result<()> {
+/// Moves the dates of locks to later ones, durably; one that is later already stays.
+pub fn postpone(root: &Path, items: &[(String, i64)]) -> Result<()> {
+    items.iter().try_for_each(|(key, _)| split(key).map(drop))?;
+    durable::postpone(&Folder::open(root)?, items)
+}
+
+/// The same as [`put_once`]; with [`Existing::Replace`] in the place of what may be there.
+pub fn put(
+    root: &Path,
+    items: &[(String, Content)],
+    mode: u32,
+    until: Option<i64>,
+    existing: Existing,
+) -> Result<()> {
     let parents = items.iter().map(|(key, _)| Ok(split(key)?.0));
     let parents: BTreeSet<&Path> = parents.collect::<Result<_>>()?;
     // A disk that is not mounted must not become a few folders: the root itself is never made.
@@ -52,7 +72,7 @@ pub fn put(root: &Path, items: &[(String, Content)], mode: u32, existing: Existi
         .into_iter()
         .map(|parent| Ok((parent, Folder::open(&root.join(parent))?)));
     let folders: BTreeMap<&Path, Folder> = folders.collect::<Result<_>>()?;
-    let group = Group::new();
+    let group = Group::dated(until);
     let known = Mutex::new(Vec::new());
     let numbered: Vec<_> = items.iter().enumerate().collect();
     // Few files are the caller's own work: faults can then be injected into each call (docs/design/faults.md).
@@ -215,7 +235,7 @@ fn split(key: &str) -> Result<(&Path, &std::ffi::OsStr)> {
 #[allow(clippy::disallowed_methods)] // Tests make the files.
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     fn bytes(key: &str, bytes: &[u8]) -> (String, Content) {
         (key.to_owned(), Content::Bytes(bytes.to_vec()))
@@ -256,7 +276,7 @@ mod tests {
             items.push(copy("b/long", &source, &long));
             items.push(bytes("top", b""));
             for _ in 0..2 {
-                put_once(&root, &items, 0o440).unwrap();
+                put_once(&root, &items, 0o440, None).unwrap();
                 assert_eq!(std::fs::read(root.join("a/2/x")).unwrap(), [2]);
                 assert_eq!(std::fs::read(root.join("b/long")).unwrap(), long);
                 let mode = std::fs::metadata(root.join("b/long")).unwrap();
@@ -270,10 +290,15 @@ mod tests {
     fn other_bytes_are_refused_and_nothing_changes() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        put_once(root, &[bytes("a/x", b"one")], 0o400).unwrap();
+        put_once(root, &[bytes("a/x", b"one")], 0o400, None).unwrap();
         let before = files(root);
         for content in [&b"two"[..], b"", b"one "] {
-            let error = put_once(root, &[bytes("a/y", b"new"), bytes("a/x", content)], 0o400);
+            let error = put_once(
+                root,
+                &[bytes("a/y", b"new"), bytes("a/x", content)],
+                0o400,
+                None,
+            );
             let error = error.unwrap_err();
             assert_eq!((error.code(), error.object()), (Code::FileExists, "a/x"));
             assert_eq!(files(root), before);
@@ -286,7 +311,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         for content in [&b"one"[..], b"two", b"two"] {
-            put(root, &[bytes("a/x", content)], 0o400, Existing::Replace).unwrap();
+            put(
+                root,
+                &[bytes("a/x", content)],
+                0o400,
+                None,
+                Existing::Replace,
+            )
+            .unwrap();
             assert_eq!(std::fs::read(root.join("a/x")).unwrap(), content);
         }
         assert_eq!(files(root).len(), 1);
@@ -304,12 +336,13 @@ mod tests {
             (b"abc", b"ab"),
         ] {
             std::fs::write(&source, found).unwrap();
-            let error = put_once(&root, &[copy("o/x", &source, promised)], 0o400).unwrap_err();
+            let error =
+                put_once(&root, &[copy("o/x", &source, promised)], 0o400, None).unwrap_err();
             assert_eq!(error.code(), Code::SourceChanged);
             assert_eq!(files(&root), [""; 0]);
         }
         std::fs::remove_file(&source).unwrap();
-        let error = put_once(&root, &[copy("o/x", &source, b"abc")], 0o400).unwrap_err();
+        let error = put_once(&root, &[copy("o/x", &source, b"abc")], 0o400, None).unwrap_err();
         assert_eq!(error.code(), Code::FileMissing);
     }
 
@@ -317,11 +350,11 @@ mod tests {
     fn keys_stay_below_the_root_and_the_root_must_be_there() {
         let folder = tempfile::tempdir().unwrap();
         for key in ["", "/x", "a//x", "../x", "a/../x", "a/.", "x/", "a\0b"] {
-            let error = put_once(folder.path(), &[bytes(key, b"")], 0o400).unwrap_err();
+            let error = put_once(folder.path(), &[bytes(key, b"")], 0o400, None).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{key:?}");
         }
         let absent = folder.path().join("absent");
-        let error = put_once(&absent, &[bytes("a/x", b"")], 0o400).unwrap_err();
+        let error = put_once(&absent, &[bytes("a/x", b"")], 0o400, None).unwrap_err();
         assert_eq!(error.code(), Code::FileMissing);
         assert!(!absent.exists());
     }
@@ -347,5 +380,58 @@ mod tests {
         assert_eq!(error.code(), Code::FileMissing);
         let error = hash_files(&[folder.path().to_owned()], 1, &Control::default());
         assert_eq!(error.unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn files_keep_the_date_of_their_lock_which_only_moves_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let source = root.join("source");
+        std::fs::write(&source, b"copied").unwrap();
+        let dates = |keys: &[&str]| -> Vec<i64> {
+            let time = |key: &&str| std::fs::metadata(root.join(key)).unwrap().mtime();
+            keys.iter().map(time).collect()
+        };
+        // Two days of this century, and one behind 2038.
+        let (early, late, later) = (1_800_000_000, 1_900_000_000, 4_000_000_000);
+        let items = [bytes("a/x", b"one"), copy("b/y", &source, b"copied")];
+        put_once(root, &items, 0o440, Some(late)).unwrap();
+        assert_eq!(dates(&["a/x", "b/y"]), [late, late]);
+        // Put again, with another date: what is there stays.
+        put_once(root, &items, 0o440, Some(early)).unwrap();
+        assert_eq!(dates(&["a/x", "b/y"]), [late, late]);
+        for count in [2, 20] {
+            let mut items = vec![("a/x".to_owned(), early), ("b/y".to_owned(), later)];
+            for n in 2..count {
+                let key = format!("c/{n}");
+                put_once(root, &[bytes(&key, b"c")], 0o440, Some(early)).unwrap();
+                items.push((key, late));
+            }
+            postpone(root, &items).unwrap();
+            assert_eq!(dates(&["a/x", "b/y"]), [late, later]);
+            assert!(count == 2 || dates(&["c/2", "c/19"]) == [late, late]);
+        }
+        let absent = postpone(root, &[("a/absent".to_owned(), late)]).unwrap_err();
+        assert_eq!(absent.code(), Code::FileMissing);
+        let outside = postpone(root, &[("../x".to_owned(), late)]).unwrap_err();
+        assert_eq!(outside.code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn a_date_that_the_file_system_cannot_keep_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let put = put_once(root, &[bytes("a/x", b"one")], 0o440, Some(i64::MAX / 2));
+        // Everyone ends somewhere; whoever keeps it keeps it rightly.
+        match put {
+            Ok(()) => {
+                let kept = std::fs::metadata(root.join("a/x")).unwrap().mtime();
+                assert_eq!(kept, i64::MAX / 2);
+            }
+            Err(error) => {
+                assert_eq!(error.code(), Code::Io);
+                assert!(files(&root.join("a")).is_empty());
+            }
+        }
     }
 }

@@ -45,6 +45,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(world::display_name, module)?)?;
     module.add_function(wrap_pyfunction!(worm::put_files, module)?)?;
     module.add_function(wrap_pyfunction!(worm::copy_files, module)?)?;
+    module.add_function(wrap_pyfunction!(worm::postpone_files, module)?)?;
     module.add_function(wrap_pyfunction!(worm::hash_files, module)?)?;
     module.add_function(wrap_pyfunction!(worm::sync_folders, module)?)?;
     module.add_function(wrap_pyfunction!(worm::durable_remove, module)?)?;

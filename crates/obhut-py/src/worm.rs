@@ -16,13 +16,14 @@ use crate::store::path;
 
 /// Puts bytes under their keys; `replace`: in the place of what may be there.
 #[pyfunction]
-#[pyo3(signature = (root, items, mode, *, replace))]
+#[pyo3(signature = (root, items, mode, *, replace, until))]
 pub fn put_files(
     py: Python<'_>,
     root: &[u8],
     items: Vec<(String, Vec<u8>)>,
     mode: u32,
     replace: bool,
+    until: Option<i64>,
 ) -> PyResult<()> {
     let existing = if replace {
         Existing::Replace
@@ -34,7 +35,7 @@ pub fn put_files(
         .into_iter()
         .map(|(key, bytes)| (key, Content::Bytes(bytes)))
         .collect();
-    convert(py.detach(|| worm::put(&root, &items, mode, existing)))
+    convert(py.detach(|| worm::put(&root, &items, mode, until, existing)))
 }
 
 /// A key, the file to be copied, its SHA-256 in hex, its size.
@@ -42,7 +43,14 @@ type Copied = (String, Vec<u8>, String, u64);
 
 /// Puts copies of files under their keys.
 #[pyfunction]
-pub fn copy_files(py: Python<'_>, root: &[u8], items: Vec<Copied>, mode: u32) -> PyResult<()> {
+#[pyo3(signature = (root, items, mode, *, until))]
+pub fn copy_files(
+    py: Python<'_>,
+    root: &[u8],
+    items: Vec<Copied>,
+    mode: u32,
+    until: Option<i64>,
+) -> PyResult<()> {
     let root = path(root);
     let items = items.into_iter().map(|(key, source, digest, size)| {
         let digest = Id::parse(digest.as_bytes())
@@ -50,7 +58,14 @@ pub fn copy_files(py: Python<'_>, root: &[u8], items: Vec<Copied>, mode: u32) ->
         Ok((key, Content::Copy(path(&source), digest, size)))
     });
     let items = items.collect::<PyResult<Vec<_>>>()?;
-    convert(py.detach(|| worm::put_once(&root, &items, mode)))
+    convert(py.detach(|| worm::put_once(&root, &items, mode, until)))
+}
+
+/// Moves the dates of locks (times of last change, seconds since 1970) to later ones.
+#[pyfunction]
+pub fn postpone_files(py: Python<'_>, root: &[u8], items: Vec<(String, i64)>) -> PyResult<()> {
+    let root = path(root);
+    convert(py.detach(|| worm::postpone(&root, &items)))
 }
 
 /// Makes the names in folders last.

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 #: In the order in which they need each other.
 _PARTS: Final = (
-    *("log/merkle.py", "log/note.py", "log/tiles.py", "archive/canonical.py", "archive/record.py", "archive/judge.py"),
-    "archive/stranger.py",
+    *("log/merkle.py", "log/note.py", "log/tiles.py", "archive/canonical.py", "archive/description.py"),
+    *("archive/record.py", "archive/classes.py", "archive/sshsig.py", "archive/statement.py", "archive/ledger.py"),
+    *("archive/replay.py", "archive/judge.py", "archive/stranger.py"),
 )
 
 _HEAD: Final = '''#!/usr/bin/env python3
@@ -36,13 +37,13 @@ def verifier() -> str:
     for part in _PARTS:
         source = (package / part).read_text("utf-8")
         tree = ast.parse(source)
-        names = _names(tree)
+        # The name of the part, too: ``merkle.fold`` and the like go on to mean what they meant.
+        names = _names(tree) | {Path(part).stem}
         if twice := seen & names:
             raise ValueError(f"{part}: {', '.join(sorted(twice))} stand in another part already")
         seen |= names
         imports |= set(_imports(tree))
         bodies.append(f"# {'-' * 20} {part}\n\n{_body(source, tree)}")
-        # ``merkle.fold`` and the like go on to mean what they meant.
         bodies.append(f"{Path(part).stem} = sys.modules[__name__]\n")
     return _HEAD + _import_lines(imports) + "\n\n" + "\n\n".join(bodies[:-1])
 

@@ -1,4 +1,4 @@
-"""Judges a whole archive: its log, its records, its objects, and whether it goes on from what was known of it.
+"""Judges a whole archive: its log, its records, its objects, their locks, and whether it goes on from what was known of it.
 
 Nothing that is stored is believed, and every fault is named. No I/O of its own, and nothing but the standard library:
 Obhut and the verifier for strangers judge by the same lines, each with its own way to read and hash.
@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from obhut.archive import record
-from obhut.archive.record import Document, RecordError, index_of_key, object_key, record_key
+from obhut.archive.description import DESCRIPTION
+from obhut.archive.ledger import Ledger
+from obhut.archive.record import Document, Leaf, RecordError, index_of_key, object_key, record_key
+from obhut.archive.replay import Fault, read_into
 from obhut.log import merkle, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from obhut.archive.sshsig import Check
     from obhut.log.note import Checkpoint
+
+_BEGUN: Final = "its disposal was begun; `dispose` ends it"
 
 #: Objects that are hashed between two looks at progress.
 SLICE: Final = 64
@@ -35,13 +42,8 @@ class Files(Protocol):
     def hashed(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
         """SHA-256 in hex and size of each, or why there is none."""
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that is not as it was logged."""
-
-    object: str
-    what: str
+    def locks(self, keys: Sequence[str]) -> list[tuple[int, bool] | None]:
+        """Until when each is locked (Unix seconds), and whether it is held; nothing where nothing lies."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class Verdict:
 
     size: int = 0
     documents: int = 0
+    #: Those that went, lawfully.
+    disposed: int = 0
     objects: int = 0
     bytes: int = 0
     faults: list[Fault] = field(default_factory=list)
@@ -61,12 +65,28 @@ class Verdict:
 Progress = Callable[[Verdict, int, int], None]
 
 
-def judge_archive(files: Files, log: str, checkpoint: Checkpoint, progress: Progress) -> Verdict:
-    """Judges everything below a checkpoint whose signature was checked. ``log`` is the folder of the log."""
+def judge_archive(
+    files: Files, log: str, checkpoint: Checkpoint, verify: Check, today: date, progress: Progress
+) -> Verdict:
+    """Judges everything below a checkpoint whose signature was checked.
+
+    ``log`` is the folder of the log; ``verify`` checks Ed25519 signatures; ``today`` says which holds stand.
+    """
     verdict = Verdict(size=checkpoint.size)
-    leaves = list(_leaves(files, log, checkpoint, verdict.faults))
-    sizes = _records(files, leaves, verdict)
-    _objects(files, sizes, verdict, progress)
+    leaves = list(read_leaves(files.get, log, checkpoint, verdict.faults))
+    keys = _keys_by_index(files, verdict)
+    ledger = Ledger(checkpoint.origin, verify)
+    verdict.faults += read_into(
+        ledger, leaves, lambda index: _statement_record(files, keys.get(index, []), leaves[index])
+    )
+    if ledger.latest[0] > str(today + timedelta(days=1)):  # east of Greenwich tomorrow has begun
+        verdict.faults.append(
+            Fault(f"leaf {ledger.latest[1]}", f"it speaks of {ledger.latest[0]}, which is yet to come")
+        )
+    _description(files, ledger, leaves, verdict)
+    kept = _records(files, leaves, keys, ledger, verdict)
+    _objects(files, kept, ledger, verdict, progress)
+    _locks(files, kept, ledger, today, verdict)
     return verdict
 
 
@@ -86,14 +106,16 @@ def discontinuity(known: Checkpoint, now: Checkpoint, subtrees: merkle.Subtrees)
     return None
 
 
-def _leaves(files: Files, log: str, checkpoint: Checkpoint, faults: list[Fault]) -> Iterator[bytes | None]:
+def read_leaves(
+    get: Callable[[str], bytes], log: str, checkpoint: Checkpoint, faults: list[Fault]
+) -> Iterator[bytes | None]:
     """The entries of the log, ``None`` where they are lost. Tiles and root are made anew from them and compared."""
     edge = tiles.Edge()
     whole = True
     for first in range(0, checkpoint.size, tiles.WIDTH):
         place = tiles.bundle_of(first, checkpoint.size)
         try:
-            entries = tiles.read_bundle(lambda path: files.get(f"{log}/{path}"), place)
+            entries = tiles.read_bundle(lambda path: get(f"{log}/{path}"), place)
         except (tiles.TileError, OSError) as error:
             faults.append(Fault(f"{log}/{place.path}", _reason(error)))
             whole = False
@@ -101,19 +123,19 @@ def _leaves(files: Files, log: str, checkpoint: Checkpoint, faults: list[Fault])
             continue
         for entry in entries if whole else ():
             for tile, data in edge.append(merkle.leaf_hash(entry)):
-                _compare(files, log, tile, data, faults)
+                _compare(get, log, tile, data, faults)
         yield from entries
     if not whole:
         return
     for tile, data in edge.partial():
-        _compare(files, log, tile, data, faults)
+        _compare(get, log, tile, data, faults)
     if edge.root() != checkpoint.root:
         faults.append(Fault(f"{log}/checkpoint", "its root is not that of the log's entries"))
 
 
-def _compare(files: Files, log: str, tile: tiles.Tile, data: bytes, faults: list[Fault]) -> None:
+def _compare(get: Callable[[str], bytes], log: str, tile: tiles.Tile, data: bytes, faults: list[Fault]) -> None:
     try:
-        found = b"".join(tiles.read_tile(lambda path: files.get(f"{log}/{path}"), tile))
+        found = b"".join(tiles.read_tile(lambda path: get(f"{log}/{path}"), tile))
     except (tiles.TileError, OSError) as error:
         faults.append(Fault(f"{log}/{tile.path}", _reason(error)))
         return
@@ -121,49 +143,116 @@ def _compare(files: Files, log: str, tile: tiles.Tile, data: bytes, faults: list
         faults.append(Fault(f"{log}/{tile.path}", "its hashes are not those of the log's entries"))
 
 
-def _records(files: Files, leaves: Sequence[bytes | None], verdict: Verdict) -> dict[str, int]:
-    """Each leaf has its record, and each record its leaf. Gives digests and sizes of what must be there."""
-    by_index: dict[int, list[str]] = {}
+def _keys_by_index(files: Files, verdict: Verdict) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
     for key in files.keys("records"):
         index = index_of_key(key)
         if index is None:
             verdict.remarks.append(Fault(key, "no record has such a name"))
         else:
-            by_index.setdefault(index, []).append(key)
-    sizes: dict[str, int] = {}
+            found.setdefault(index, []).append(key)
+    return found
+
+
+def _statement_record(files: Files, keys: Sequence[str], leaf: bytes | None) -> bytes | None:
+    """The record of a statement: the one that the leaf commits to, if there are several."""
+    datas = []
+    for key in keys:
+        try:
+            datas.append(files.get(key))
+        except OSError:
+            continue
+    matching = [data for data in datas if leaf is not None and _commits(leaf, data)]
+    return next(iter(matching or datas), None)
+
+
+def _commits(leaf: bytes, data: bytes) -> bool:
+    try:
+        return Leaf.parse(leaf).commit == record.commitment_of(data)
+    except RecordError:
+        return False
+
+
+def _description(files: Files, ledger: Ledger, leaves: Sequence[bytes | None], verdict: Verdict) -> None:
+    """``archive.json`` holds what the log's first record says."""
+    if ledger.description is None:
+        if leaves and leaves[0] is not None and not verdict.faults:
+            verdict.faults.append(Fault("leaf 0", "it does not describe the archive"))
+        return
+    try:
+        same = files.get(DESCRIPTION) == ledger.description.encode()
+    except OSError as error:
+        verdict.faults.append(Fault(DESCRIPTION, _reason(error)))
+        return
+    if not same:
+        verdict.faults.append(Fault(DESCRIPTION, "it is not what the first record of the log says"))
+
+
+def _records(
+    files: Files, leaves: Sequence[bytes | None], keys: dict[int, list[str]], ledger: Ledger, verdict: Verdict
+) -> dict[int, Document]:
+    """Each leaf has its record, and each record its leaf. Gives the documents that must be there."""
+    kept: dict[int, Document] = {}
+    rest = dict(keys)
     for index, leaf in enumerate(leaves):
-        keys = by_index.pop(index, [])
-        matching = [key for key in keys if _is_of(files, key, leaf, sizes)]
+        found = rest.pop(index, [])
+        if index in ledger.gone:
+            verdict.disposed += 1
+            why = "its document was disposed of, and it is still there"
+            verdict.faults += [Fault(key, why) for key in found]
+            continue
+        matching = [key for key in found if _is_of(files, key, leaf, index, kept)]
         if leaf is not None and not matching:
-            name = keys[0] if keys else f"records of leaf {index}"
-            verdict.faults.append(Fault(name, "it is not the record that was logged" if keys else "there is none"))
-        verdict.documents += bool(matching)
-        others = [key for key in keys if key not in matching[:1]] if matching else keys[1:]
+            _missing(index, found, ledger, verdict)
+        verdict.documents += index in kept
+        others = [key for key in found if key not in matching[:1]] if matching else found[1:]
         verdict.remarks += [Fault(key, "a second record of one leaf") for key in others]
     why = "a record that was never logged: a run was stopped; the next `put` ends it"
-    verdict.remarks += [Fault(key, why) for keys in by_index.values() for key in keys]
-    return sizes
+    verdict.remarks += [Fault(key, why) for left in rest.values() for key in left]
+    return kept
 
 
-def _is_of(files: Files, key: str, leaf: bytes | None, sizes: dict[str, int]) -> bool:
+def _missing(index: int, found: Sequence[str], ledger: Ledger, verdict: Verdict) -> None:
+    """A leaf without its record: a fault, unless a disposal that people signed was begun and not ended."""
+    if not found and _may_be_going(index, ledger):
+        verdict.remarks.append(Fault(f"records of leaf {index}", _BEGUN))
+        return
+    name = found[0] if found else f"records of leaf {index}"
+    verdict.faults.append(Fault(name, "it is not the record that was logged" if found else "there is none"))
+
+
+def _may_be_going(index: int, ledger: Ledger) -> bool:
+    return index in ledger.documents and any(
+        ledger.disposable(index, proposal, date.fromisoformat(proposal.statement.facts["clock"][:10])) is None
+        for proposal in ledger.proposals.values()
+    )
+
+
+def _is_of(files: Files, key: str, leaf: bytes | None, index: int, kept: dict[int, Document]) -> bool:
     """Whether a record is the one that the leaf commits to. A lost leaf says nothing against it."""
     try:
         data = files.get(key)
+        if leaf is not None and not _commits(leaf, data):
+            return False
+        if record.kind_of(data) != "document":
+            return True  # a statement: the ledger has read it
         document = Document.parse(data)
     except (OSError, RecordError):
         return False
     if record_key(document.id) != key or leaf not in (None, record.leaf(document, data)):
         return False
-    sizes[document.digest] = document.size
+    kept[index] = document
     return True
 
 
-def _objects(files: Files, sizes: dict[str, int], verdict: Verdict, progress: Progress) -> None:
+def _objects(files: Files, kept: dict[int, Document], ledger: Ledger, verdict: Verdict, progress: Progress) -> None:
     """Each object that a record names is there and has its hash."""
     there = set(files.keys("objects"))
-    wanted = {object_key(digest): (digest, size) for digest, size in sorted(sizes.items())}
-    for key in sorted(wanted.keys() - there):
-        verdict.faults.append(Fault(key, "it is missing"))
+    wanted = {object_key(document.digest): (document.digest, document.size) for document in kept.values()}
+    if missing := wanted.keys() - there:
+        stays = {object_key(kept[index].digest) for index in kept if not _may_be_going(index, ledger)}
+        verdict.faults += [Fault(key, "it is missing") for key in sorted(missing & stays)]
+        verdict.remarks += [Fault(key, _BEGUN) for key in sorted(missing - stays)]
     for key in sorted(there - wanted.keys()):
         verdict.remarks.append(Fault(key, "no record names it; it is kept, and nobody knows what it is"))
     keys = sorted(wanted.keys() & there)
@@ -179,6 +268,48 @@ def _objects(files: Files, sizes: dict[str, int], verdict: Verdict, progress: Pr
             verdict.bytes += found[1]
         verdict.objects += len(part)
         progress(verdict, len(keys), total)
+
+
+def _locks(files: Files, kept: dict[int, Document], ledger: Ledger, today: date, verdict: Verdict) -> None:
+    """What must be locked is, for as long as it must, and what is held is marked."""
+    until: dict[str, int] = {}
+    holds: set[str] = set()
+    for index, document in kept.items():
+        needed = _needed(index, document, ledger)
+        held = bool(ledger.held(index, today))
+        for key in (record_key(document.id), object_key(document.digest)):
+            until[key] = max(needed, until.get(key, 0))
+            if held:
+                holds.add(key)
+    keys = sorted(until)
+    for key, found in zip(keys, files.locks(keys), strict=True):
+        if found is None:
+            continue  # missing, and named as such
+        ends, marked = found
+        if ends < until[key]:
+            verdict.faults.append(Fault(key, f"its lock ends {_shown(ends)}, not {_shown(until[key])}"))
+        if marked and key not in holds:
+            verdict.remarks.append(Fault(key, "it is marked as held, and no hold stands; `settle` takes the mark away"))
+        if key in holds and not marked:
+            verdict.faults.append(Fault(key, "it is held, and its mark is gone"))
+
+
+def _needed(index: int, document: Document, ledger: Ledger) -> int:
+    """Until when a document has to be locked: as its record says, and as the law asks once it is settled."""
+    first = _seconds(document.lock["until"])
+    day = ledger.lock_after_settling(index) if index in ledger.documents else None
+    return first if day is None else max(first, int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()))
+
+
+def _seconds(time: str | None) -> int:
+    return 0 if time is None else int(datetime.fromisoformat(time).timestamp())
+
+
+def _shown(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("on %Y-%m-%d")
+    except (ValueError, OverflowError, OSError):
+        return f"at {seconds}"
 
 
 def _reason(error: Exception) -> str:

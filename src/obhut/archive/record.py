@@ -31,9 +31,11 @@ RANDOM: Final = 8
 
 VERSION: Final = 1
 
-_ID: Final = re.compile(r"(0|[1-9][0-9]{0,15})-([0-9a-f]{16})")
+#: What an id looks like.
+ID: Final = re.compile(r"(0|[1-9][0-9]{0,15})-([0-9a-f]{16})")
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: What a day looks like.
+DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class RecordError(ValueError):
@@ -104,9 +106,9 @@ class Document:
             )
             sound = (
                 document.encode() == data
-                and _ID.fullmatch(document.id)
+                and ID.fullmatch(document.id)
                 and _HEX.fullmatch(document.digest)
-                and _DATE.fullmatch(document.event)
+                and DAY.fullmatch(document.event)
                 and len(document.salt) == SALT
                 and document.size >= 0
             )
@@ -124,7 +126,7 @@ class Document:
 
 def index_of(id: str) -> int:
     """The index of the leaf of a record. Raises ``ValueError`` for what is no id."""
-    found = _ID.fullmatch(id)
+    found = ID.fullmatch(id)
     if found is None:
         raise ValueError("an id is a number, a hyphen and sixteen hex digits, like 1042-9f3a5c7e01b2d4f6")
     return int(found[1])
@@ -135,17 +137,71 @@ def commitment(salt: bytes, record: bytes) -> str:
     return sha256(TAG + salt + sha256(record).digest()).hexdigest()
 
 
+def kind_of(record: bytes) -> str:
+    """What a record is about: ``document``, or a kind of statement. Raises :class:`RecordError`."""
+    return str(_fields(record)["type"])
+
+
+def commitment_of(record: bytes) -> str:
+    """The commitment to a record, with the salt that it holds. Raises :class:`RecordError`."""
+    try:
+        return commitment(bytes.fromhex(_fields(record)["salt"]), record)
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"no record: {error}") from None
+
+
+def _fields(record: bytes) -> dict[str, Any]:
+    try:
+        fields = canonical.decode(record)
+    except ValueError as error:
+        raise RecordError(f"no record: {error}") from None
+    if not {"type", "salt"} <= fields.keys():
+        raise RecordError("no record: it has no type and no salt")
+    return fields
+
+
 def leaf(document: Document, record: bytes, previous: int | None = None) -> bytes:
     """The leaf of a document's record; ``previous`` is the leaf that it continues."""
+    return leaf_bytes("document", commitment(document.salt, record), previous, document.category, document.event)
+
+
+def leaf_bytes(
+    kind: str, commit: str, previous: int | None, category: str | None = None, event: str | None = None
+) -> bytes:
+    """A leaf from what it says."""
     fields: dict[str, Any] = {
-        "class": document.category,
-        "commit": commitment(document.salt, record),
-        "event": document.event,
+        "class": category,
+        "commit": commit,
+        "event": event,
         "prev": previous,
-        "type": "document",
+        "type": kind,
         "v": VERSION,
     }
     return canonical.encode(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An entry of the log, as far as everybody may read it."""
+
+    kind: str
+    commit: str
+    previous: int | None
+    category: str | None
+    event: str | None
+
+    @staticmethod
+    def parse(data: bytes) -> Leaf:
+        """Raises :class:`RecordError` for bytes that :func:`leaf_bytes` never gives."""
+        try:
+            fields = canonical.decode(data)
+            found = Leaf(fields["type"], fields["commit"], fields["prev"], fields["class"], fields["event"])
+            same = leaf_bytes(found.kind, found.commit, found.previous, found.category, found.event) == data
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(f"no leaf: {error}") from None
+        if not same:
+            raise RecordError("no leaf of this version")
+        return found
 
 
 def object_key(digest: str) -> str:

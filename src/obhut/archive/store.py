@@ -1,7 +1,8 @@
 """Where an archive's bytes lie: the contract, and a local folder.
 
 What has a key keeps its bytes. The exceptions are the growing edge of a log and its checkpoint, which the one sequencer
-replaces, and a record that was never logged, which :meth:`Store.drop` takes away: the only deletion there is.
+replaces; a record that was never logged, which :meth:`Store.drop` takes away; and :meth:`Store.remove`, the lawful end,
+which refuses what is locked or held.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 #: What an ``init`` that was stopped may have left.
-UNFINISHED: Final = {"log/1.vkey", "log/1/checkpoint"}
+_UNFINISHED: Final = re.compile(
+    r"log/1\.vkey|log/1/checkpoint|log/1/tile/(0|entries)/000\.p/1|records/000/000-[0-9a-f]{16}"
+)
+
+#: Where a mark lies that the file of a key is held.
+_HOLDS: Final = "holds"
 
 #: Names of files that are being written (``crates/obhut-core/src/durable.rs``).
 _TEMPORARY: Final = re.compile(r"-tmp-[0-9a-f]{16}$")
@@ -46,10 +53,10 @@ class Store(Protocol):
     def keys(self, folder: str) -> list[str]:
         """All keys below a folder, in order; what a stop left half written is none."""
 
-    def put_once(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """Durable when it returns. Raises ``archive-damaged`` where other bytes lie already."""
+    def put_once(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
+        """Durable when it returns, and locked until then (Unix seconds). Raises ``archive-damaged`` where other bytes lie."""
 
-    def copy_once(self, items: Sequence[tuple[str, bytes, str, int]]) -> None:
+    def copy_once(self, items: Sequence[tuple[str, bytes, str, int]], until: int) -> None:
         """Copies of files, likewise: key, path, SHA-256 in hex, bytes."""
 
     def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
@@ -61,9 +68,30 @@ class Store(Protocol):
     def hashes(self, keys: Sequence[str]) -> list[tuple[str, int]]:
         """SHA-256 in hex and size of what lies under each key."""
 
+    def extend(self, items: Sequence[tuple[str, int]]) -> None:
+        """Locks last at least until then; those that last longer stay. Raises ``archive-damaged`` where nothing lies."""
+
+    def locks(self, keys: Sequence[str]) -> list[tuple[int, bool] | None]:
+        """Until when each is locked, and whether it is held; nothing where nothing lies."""
+
+    def hold(self, keys: Sequence[str]) -> None:
+        """They stay, whatever their locks say."""
+
+    def unhold(self, keys: Sequence[str]) -> None:
+        """Only their locks count again."""
+
+    def held(self) -> list[str]:
+        """Everything that is held."""
+
+    def remove(self, key: str, now: int) -> None:
+        """The lawful end, durably. Raises ``document-locked`` while a lock or a hold stands; what is gone already is fine."""
+
 
 class LocalStore:
-    """A folder. Its files are read-only, which keeps accidents away; whoever is root there can undo that."""
+    """A folder. Its files are read-only, and locked until their time of last change; whoever is root there can undo both.
+
+    A date that every copy with times takes along (``cp -a``, ``rsync -a``, ``tar``), and that everybody can see.
+    """
 
     lock_mode: Final = "read-only"
 
@@ -93,7 +121,8 @@ class LocalStore:
             found = []
         except OSError as error:
             raise ObhutError("archive-place", self.location, error.strerror or "") from None
-        if strange := {str(path.relative_to(self.root)) for path in found} - UNFINISHED:
+        names = [str(path.relative_to(self.root)) for path in found]
+        if strange := [name for name in names if not _UNFINISHED.fullmatch(_TEMPORARY.sub("", name))]:
             raise ObhutError("archive-place", self.location, f"it holds other files, {min(strange)} among them")
 
     def begin(self) -> None:
@@ -112,15 +141,15 @@ class LocalStore:
             found += [f"{below}/{name}" for name in files if not _TEMPORARY.search(name)]
         return sorted(found)
 
-    def put_once(self, items: Sequence[tuple[str, bytes]]) -> None:
+    def put_once(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
         """Bytes under keys that are new, or have these bytes already."""
         with _told():
-            durable.put_files(self.root, items, mode=_KEPT)
+            durable.put_files(self.root, items, mode=_KEPT, until=until)
 
-    def copy_once(self, items: Sequence[tuple[str, bytes, str, int]]) -> None:
+    def copy_once(self, items: Sequence[tuple[str, bytes, str, int]], until: int) -> None:
         """Copies of files, likewise."""
         with _told():
-            durable.copy_files(self.root, items, mode=_KEPT)
+            durable.copy_files(self.root, items, mode=_KEPT, until=until)
 
     def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
         """Bytes in the place of what is there."""
@@ -133,6 +162,50 @@ class LocalStore:
     def hashes(self, keys: Sequence[str]) -> list[tuple[str, int]]:
         """SHA-256 in hex and size, on all processors."""
         return durable.hash_files([self.path_of(key) for key in keys])
+
+    def extend(self, items: Sequence[tuple[str, int]]) -> None:
+        """Moves times of last change on, never back."""
+        try:
+            durable.postpone_files(self.root, items)
+        except ObhutError as error:
+            if error.id != "file-missing":
+                raise
+            raise ObhutError("archive-damaged", error.object, "it is missing") from error
+
+    def locks(self, keys: Sequence[str]) -> list[tuple[int, bool] | None]:
+        """From the files' times, and the marks of holds."""
+        return [self._lock(key) for key in keys]
+
+    def _lock(self, key: str) -> tuple[int, bool] | None:
+        try:
+            until = int(os.lstat(self._path(key)).st_mtime)
+        except FileNotFoundError:
+            return None
+        return until, os.path.lexists(self.root / _HOLDS / key)
+
+    def hold(self, keys: Sequence[str]) -> None:
+        """Puts marks."""
+        durable.put_files(self.root, [(f"{_HOLDS}/{key}", b"") for key in keys], mode=_KEPT)
+
+    def unhold(self, keys: Sequence[str]) -> None:
+        """Takes marks away."""
+        for key in keys:
+            if os.path.lexists(mark := self.root / _HOLDS / key):
+                durable.remove_file(mark)
+
+    def held(self) -> list[str]:
+        """The keys with marks."""
+        return [key.removeprefix(f"{_HOLDS}/") for key in self.keys(_HOLDS)]
+
+    def remove(self, key: str, now: int) -> None:
+        """Removes a file whose lock has ended and that nobody holds."""
+        found = self._lock(key)
+        if found is None:
+            return
+        until, held = found
+        if held or until > now:
+            raise ObhutError("document-locked", key, "it is held" if held else f"its lock lasts until {shown(until)}")
+        durable.remove_file(self._path(key))
 
     def settle(self, keys: Sequence[str]) -> None:
         """Makes the folders above these keys last: a writer that was killed may have made them and not come to it."""
@@ -149,6 +222,16 @@ class LocalStore:
 
     def _path(self, key: str) -> Path:
         return self.root / key
+
+
+def shown(seconds: int) -> str:
+    """A time of a lock, RFC 3339 UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds(time: str) -> int:
+    """A time, RFC 3339 UTC, as Unix seconds."""
+    return int(datetime.strptime(time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
 
 
 @contextmanager

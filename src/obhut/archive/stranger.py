@@ -10,9 +10,11 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile  # noqa: TID251  (a program of its own: openssl reads files, and nothing in them is secret)
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,14 +75,18 @@ def check_store(store: Path, key_file: Path | None, against: Path | None, witnes
         shown = [f"The checkpoint of {now.size} entries is signed by {key}."]
         if against is not None:
             shown.append(_goes_on(store, key, now, against, witness_file))
-        verdict = judge_archive(_Folder(store), LOG, now, lambda _verdict, _objects, _bytes: None)
+        today = datetime.now(UTC).date()  # noqa: TID251  (a program of its own)
+        verdict = judge_archive(
+            _Folder(store), LOG, now, verify_with_openssl, today, lambda _verdict, _objects, _bytes: None
+        )
     except (NoteError, TileError, ValueError) as error:
         raise Refused(str(error)) from None
     if key_file is None:
         shown.append("That key lies in the archive itself. Compare it with the one you know.")
     shown += [f"Note: {remark.object}: {remark.what}" for remark in verdict.remarks]
     shown += [f"FAULT: {fault.object}: {fault.what}" for fault in verdict.faults]
-    shown.append(f"{verdict.documents} documents in {verdict.objects} objects, {verdict.bytes} bytes.")
+    gone = f"; {verdict.disposed} were disposed of" if verdict.disposed else ""
+    shown.append(f"{verdict.documents} documents in {verdict.objects} objects, {verdict.bytes} bytes{gone}.")
     return shown
 
 
@@ -122,6 +128,15 @@ class _Folder:
 
     def hashed(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
         return [self._one(key) for key in keys]
+
+    def locks(self, keys: Sequence[str]) -> list[tuple[int, bool] | None]:
+        return [self._lock(key) for key in keys]
+
+    def _lock(self, key: str) -> tuple[int, bool] | None:
+        try:
+            return int(os.lstat(self._root / key).st_mtime), (self._root / "holds" / key).exists()
+        except OSError:
+            return None
 
     def _one(self, key: str) -> tuple[str, int] | str:
         try:

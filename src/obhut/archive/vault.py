@@ -9,24 +9,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from obhut.archive import canonical, keyfile, record, sequencer
+from obhut.archive import keyfile, record, sequencer
+from obhut.archive.description import DESCRIPTION, Description, UnknownFormatError
 from obhut.archive.record import LOG, object_key, record_folder, record_key
 from obhut.archive.sequencer import Sequencer
+from obhut.archive.statement import Statement
+from obhut.archive.store import seconds, shown
 from obhut.errors import ObhutError
 from obhut.log import tiles
 from obhut.log.note import Key, NoteError
 from obhut.world import secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from obhut.archive.record import Document
     from obhut.archive.store import LocalStore
     from obhut.log.note import Note
+    from obhut.world.secret import Signer
 
-FORMAT: Final = "obhut-archive/1"
-DESCRIPTION: Final = "archive.json"
+#: How long a new document is locked at first: time enough to find that it is misfiled, and to settle it.
+FIRST_LOCK: Final = 30 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,28 @@ class Logged:
     leaf: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A statement that is to be logged."""
+
+    kind: str
+    facts: dict[str, Any]
+    #: The leaf that it continues.
+    previous: int | None = None
+    #: Those of the document that goes.
+    category: str | None = None
+    event: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A statement with its record and its leaf."""
+
+    statement: Statement
+    record: bytes
+    leaf: bytes
+
+
 def record_keys(store: LocalStore, folder: str = "records") -> list[tuple[int, str]]:
     """The records below a folder by the indexes of their leaves, in order."""
     pairs = [(record.index_of_key(key), key) for key in store.keys(folder)]
@@ -62,10 +88,11 @@ def record_keys(store: LocalStore, folder: str = "records") -> list[tuple[int, s
 class Vault:
     """An archive that is there. Reading needs nothing else; writing needs the key of its log."""
 
-    def __init__(self, store: LocalStore, origin: str, country: str, key: Key) -> None:
+    def __init__(self, store: LocalStore, described: Description, key: Key) -> None:
         self.store = store
-        self.origin = origin
-        self.country = country
+        self.described = described
+        self.origin = described.origin
+        self.country = described.country
         self.key = key
 
     @staticmethod
@@ -76,29 +103,28 @@ class Vault:
         except OSError as error:
             raise ObhutError("archive-missing", store.location, error.strerror or "") from None
         try:
-            described = canonical.decode(data)
-            if described["format"] != FORMAT:
-                raise ObhutError("archive-unsupported", store.location, str(described["format"]))
+            described = Description.parse(data)
             key = Key.parse(store.get(f"{LOG}.vkey").decode())
-            origin, country = str(described["origin"]), str(described["country"])
-        except (ValueError, KeyError, NoteError) as error:
+        except UnknownFormatError as error:
+            raise ObhutError("archive-unsupported", store.location, str(error)) from None
+        except (ValueError, NoteError) as error:
             raise ObhutError("archive-damaged", DESCRIPTION, str(error)) from None
         except OSError as error:
             raise ObhutError("archive-damaged", f"{LOG}.vkey", error.strerror or "") from None
-        if key.name != origin:
-            raise ObhutError("archive-damaged", f"{LOG}.vkey", f"it is of {key.name}, not of {origin}")
-        return Vault(store, origin, country, key)
+        if key.name != described.origin:
+            raise ObhutError("archive-damaged", f"{LOG}.vkey", f"it is of {key.name}, not of {described.origin}")
+        return Vault(store, described, key)
 
     @staticmethod
-    def create(store: LocalStore, key_path: Path, origin: str, country: str, created: str) -> Vault:
+    def create(store: LocalStore, key_path: Path, described: Description) -> Vault:
         """Makes an archive; a beginning that was stopped is ended. The description comes last: without it there is none."""
         store.refuse_unless_new()
-        key, signer, data = keyfile.make(origin)
+        key, signer, data = keyfile.make(described.origin)
         if key_path.exists():
             # Ours, if the log of a beginning that was stopped names it; anything else is another archive's.
             try:
                 key = Key.parse(store.get(f"{LOG}.vkey").decode())
-                keyfile.read(key_path, key)
+                signer = keyfile.read(key_path, key)
             except (ObhutError, NoteError, OSError):
                 raise ObhutError("archive-key-exists", str(key_path)) from None
         else:
@@ -106,10 +132,9 @@ class Vault:
             checkpoint = sequencer.first_note(key, signer)
             store.put_edge([(f"{LOG}.vkey", f"{key}\n".encode()), (f"{LOG}/{sequencer.CHECKPOINT}", checkpoint)])
             keyfile.write(key_path, data)
-        described: dict[str, Any] = {"country": country, "created": created, "encryption": "none", "format": FORMAT}
-        described |= {"lock": store.lock_mode, "origin": origin}
-        store.put_once([(DESCRIPTION, canonical.encode(described))])
-        return Vault(store, origin, country, key)
+        vault = Vault(store, _opened(store, key, signer, described), key)
+        store.put_once([(DESCRIPTION, vault.described.encode())])
+        return vault
 
     def stated(self) -> sequencer.Stated:
         """The newest checkpoint, its signature checked."""
@@ -149,36 +174,69 @@ class Intake:
         self.recovered: tuple[list[Logged], list[str]] = ([], [])
 
     def put(self, documents: Sequence[Incoming]) -> tuple[list[Logged], Note]:
-        """Archives documents; gives their records, and the checkpoint that covers them all. Nothing is told before."""
-        records = [self._record(self._log.size + at, document) for at, document in enumerate(documents)]
-        self._store.put_once([(record_key(entry.document.id), entry.record) for entry in records])
-        self._store.copy_once(
-            [(object_key(new.digest), new.path, new.digest, new.size) for new in _distinct(documents)]
-        )
-        return records, self._state(records)
+        """Archives documents; gives their records, and the checkpoint that covers them all. Nothing is told before.
+
+        All were received at one time.
+        """
+        until = seconds(documents[0].received) + FIRST_LOCK
+        records = [self._record(self._log.size + at, document, until) for at, document in enumerate(documents)]
+        self._store.put_once([(record_key(entry.document.id), entry.record) for entry in records], until)
+        objects = [(object_key(new.digest), new.path, new.digest, new.size) for new in _distinct(documents)]
+        self._store.copy_once(objects, until)
+        # One that was there already may have had a shorter lock.
+        self._store.extend([(item[0], until) for item in objects])
+        return records, self._state([entry.leaf for entry in records])
+
+    def file(self, filed: Sequence[Filed], before: Callable[[], None] | None = None) -> None:
+        """Logs drafted statements; ``before`` is done after their records are durable and before their leaves are."""
+        self._store.put_once([(record_key(entry.statement.id), entry.record) for entry in filed])
+        if before is not None:
+            before()
+        self._state([entry.leaf for entry in filed])
+
+    def drafted(self, drafts: Sequence[Draft], now: str) -> list[Filed]:
+        """Statements for the next leaves; nothing is written."""
+        return [_filed(self._log.size + at, draft, now) for at, draft in enumerate(drafts)]
 
     def recover(self) -> None:
         """Records beyond the log: logged if their documents are there, in order; the rest was never answered, and goes."""
         beyond = self._beyond()
-        logged: list[Logged] = []
-        for document, data in beyond:
-            if document.index != self._log.size + len(logged) or not self._holds(document):
+        whole: list[tuple[Document | Statement, bytes]] = []
+        for item, data in beyond:
+            if item.index != self._log.size + len(whole) or not self._is_whole(item):
                 break
-            logged.append(Logged(document, data, record.leaf(document, data)))
+            whole.append((item, data))
+        logged = [
+            Logged(item, data, record.leaf(item, data)) for item, data in whole if isinstance(item, record.Document)
+        ]
         if logged:
-            # Their writer may not have come to making the names last.
-            self._store.put_once([(record_key(entry.document.id), entry.record) for entry in logged])
-            found = {object_key(entry.document.digest): entry.document for entry in logged}
-            self._store.copy_once(
-                [(key, self._store.path_of(key), document.digest, document.size) for key, document in found.items()]
-            )
-            self._state(logged)
-        dropped = [document.id for document, _ in beyond[len(logged) :]]
+            self._make_last(logged)
+        if whole:
+            leaves = [
+                item.leaf(data, None) if isinstance(item, Statement) else record.leaf(item, data)
+                for item, data in whole
+            ]
+            self._state(leaves)
+        dropped = [item.id for item, _ in beyond[len(whole) :]]
         for name in dropped:
             self._store.drop(record_key(name))
         self.recovered = (logged, dropped)
 
-    def _record(self, index: int, new: Incoming) -> Logged:
+    def _is_whole(self, item: Document | Statement) -> bool:
+        """Whether a record without leaf can be logged: a document that is there, and a hold, since its marks may be."""
+        return item.kind == "hold" if isinstance(item, Statement) else self._holds(item)
+
+    def _make_last(self, logged: Sequence[Logged]) -> None:
+        """Their writer may not have come to making the names last, and to the locks."""
+        self._store.put_once([(record_key(entry.document.id), entry.record) for entry in logged])
+        found = {object_key(entry.document.digest): entry.document for entry in logged}
+        locks = {key: seconds(document.lock["until"] or document.received) for key, document in found.items()}
+        copies = [(key, self._store.path_of(key), document.digest, document.size) for key, document in found.items()]
+        self._store.copy_once(copies, max(locks.values()))
+        records = [(record_key(entry.document.id), locks[object_key(entry.document.digest)]) for entry in logged]
+        self._store.extend([*locks.items(), *records])
+
+    def _record(self, index: int, new: Incoming, until: int) -> Logged:
         document = record.Document(
             id=f"{index}-{secret.random_bytes(record.RANDOM).hex()}",
             digest=new.digest,
@@ -189,18 +247,23 @@ class Intake:
             policy=new.policy,
             received=new.received,
             source=new.source,
-            lock={"mode": self._store.lock_mode, "until": None},
+            lock={"mode": self._store.lock_mode, "until": shown(until)},
             salt=secret.random_bytes(record.SALT),
         )
         data = document.encode()
         return Logged(document, data, record.leaf(document, data))
 
-    def _state(self, records: Sequence[Logged]) -> Note:
+    @property
+    def size(self) -> int:
+        """How many entries are stated."""
+        return self._log.size
+
+    def _state(self, leaves: Sequence[bytes]) -> Note:
         from obhut.log.note import Note
 
-        return Note.parse(self._log.append([entry.leaf for entry in records]))
+        return Note.parse(self._log.append(leaves))
 
-    def _beyond(self) -> list[tuple[Document, bytes]]:
+    def _beyond(self) -> list[tuple[Document | Statement, bytes]]:
         """Records whose leaves are not stated, in order. Those of one batch are all there are."""
         found = []
         first = self._log.size
@@ -208,7 +271,7 @@ class Intake:
             for index, key in record_keys(self._store, folder):
                 if index >= first:
                     data = self._store.get(key)
-                    found.append((parsed(key, data), data))
+                    found.append((parsed_any(key, data), data))
         return found
 
     def _holds(self, document: Document) -> bool:
@@ -228,11 +291,52 @@ def _next_keys(size: int) -> list[str]:
 
 
 def parsed(name: str, data: bytes) -> Document:
-    """A record from its bytes. Raises ``archive-damaged``."""
+    """The record of a document from its bytes. Raises ``archive-damaged``, and ``document-unknown`` for one of something else."""
+    found = parsed_any(name, data)
+    if isinstance(found, Statement):
+        raise ObhutError("document-unknown", found.id, f"it is a statement: {found.kind}")
+    return found
+
+
+def parsed_any(name: str, data: bytes) -> Document | Statement:
+    """The record of a document or of anything else. Raises ``archive-damaged``."""
     try:
-        return record.Document.parse(data)
+        return record.Document.parse(data) if record.kind_of(data) == "document" else Statement.parse(data)
     except record.RecordError as error:
         raise ObhutError("archive-damaged", name, str(error)) from None
+
+
+def _filed(index: int, draft: Draft, now: str) -> Filed:
+    statement = Statement(
+        id=f"{index}-{secret.random_bytes(record.RANDOM).hex()}",
+        kind=draft.kind,
+        at=now,
+        salt=secret.random_bytes(record.SALT),
+        facts=draft.facts,
+    )
+    data = statement.encode()
+    return Filed(statement, data, statement.leaf(data, draft.previous, draft.category, draft.event))
+
+
+def _opened(store: LocalStore, key: Key, signer: Signer, described: Description) -> Description:
+    """Begins the log with the statement of its archive, or goes on with one that a stop has left; gives what it says."""
+    with store.one_writer():
+        log = Sequencer(store, LOG, key, signer)
+        left = [(name, store.get(name)) for _, name in record_keys(store, record_folder(0))]
+        if log.size:
+            found = [parsed_any(name, data) for name, data in left]
+            texts = [item.facts["description"] for item in found if isinstance(item, Statement)]
+            begun = Description.parse(str(texts[0]).encode()) if texts else described
+            if (begun.country, begun.business_year_end) != (described.country, described.business_year_end):
+                why = f"the beginning of an archive with other settings lies there; it is for {begun.country}"
+                raise ObhutError("archive-place", store.location, why)
+            return begun
+        for name, _ in left:
+            store.drop(name)
+        filed = _filed(0, Draft("archive", {"description": described.encode().decode()}), described.created)
+        store.put_once([(record_key(filed.statement.id), filed.record)])
+        log.append([filed.leaf])
+    return described
 
 
 def _distinct(documents: Sequence[Incoming]) -> list[Incoming]:

@@ -27,24 +27,44 @@ def write_file(path: str | bytes | os.PathLike[str], data: bytes, *, mode: int =
 
 
 def put_files(
-    root: str | os.PathLike[str], items: Sequence[tuple[str, bytes]], *, mode: int, replace: bool = False
+    root: str | os.PathLike[str],
+    items: Sequence[tuple[str, bytes]],
+    *,
+    mode: int,
+    replace: bool = False,
+    until: int | None = None,
 ) -> None:
     """Writes many files below ``root``, durably, together: each whole or not there, whatever stops us.
 
-    A file that is there with other bytes is an error (``file-exists``) unless it may be replaced.
+    A file that is there with other bytes is an error (``file-exists``) unless it may be replaced. ``until`` (seconds since
+    1970) becomes the time of last change of new files.
     """
     from obhut import _core
 
     with converted():
-        _core.put_files(os.fsencode(root), list(items), mode, replace=replace)
+        _core.put_files(os.fsencode(root), list(items), mode, replace=replace, until=until)
 
 
-def copy_files(root: str | os.PathLike[str], items: Sequence[tuple[str, bytes, str, int]], *, mode: int) -> None:
+def copy_files(
+    root: str | os.PathLike[str],
+    items: Sequence[tuple[str, bytes, str, int]],
+    *,
+    mode: int,
+    until: int | None = None,
+) -> None:
     """Copies files below ``root`` likewise: key, path, SHA-256 in hex, bytes. Raises ``source-changed`` if one is not that."""
     from obhut import _core
 
     with converted():
-        _core.copy_files(os.fsencode(root), list(items), mode)
+        _core.copy_files(os.fsencode(root), list(items), mode, until=until)
+
+
+def postpone_files(root: str | os.PathLike[str], items: Sequence[tuple[str, int]]) -> None:
+    """Moves times of last change (seconds since 1970) below ``root`` to later ones, durably; what is later already stays."""
+    from obhut import _core
+
+    with converted():
+        _core.postpone_files(os.fsencode(root), list(items))
 
 
 def hash_files(paths: Sequence[bytes], threads: int = 0) -> list[tuple[str, int]]:

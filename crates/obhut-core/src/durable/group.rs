@@ -2,10 +2,11 @@
 #![allow(clippy::disallowed_methods)] // A part of the one place for them.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs;
+use rustix::fs::{self, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::Errno;
 
 use super::{Existing, Folder, Staged, failure, retry, sync_fd, write_at, written_back};
 use crate::error::{Code, Error, Result};
@@ -20,6 +21,8 @@ const LARGE: u64 = 256 << 10;
 #[derive(Default)]
 pub struct Group<'f> {
     inner: Mutex<GroupInner<'f>>,
+    /// Seconds since 1970 that become the files' time of last change.
+    time: Option<i64>,
 }
 
 #[derive(Default)]
@@ -34,6 +37,12 @@ impl<'f> Group<'f> {
     /// few hundred files.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same; each file gets this time of last change (seconds since 1970).
+    pub fn dated(time: Option<i64>) -> Self {
+        let inner = Mutex::default();
+        Self { inner, time }
     }
 
     /// Writes a file without its name, which it will get in the order of `place`. All folders of a group must lie
@@ -79,6 +88,9 @@ impl<'f> Group<'f> {
     }
 
     fn keep(&self, place: usize, staged: Staged<'f>, length: u64) -> Result<()> {
+        if let Some(time) = self.time {
+            date_fd(staged.file.as_fd(), time, &staged.object)?;
+        }
         let large = length >= LARGE;
         if large {
             sync_fd(&staged.file).map_err(|e| failure(&staged.object, "fsync", e))?;
@@ -140,4 +152,49 @@ impl<'f> Group<'f> {
     fn lock(&self) -> MutexGuard<'_, GroupInner<'f>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Moves the times of last change of files below `root` to a later one, durably; never to an earlier one. A file that is
+/// not there is `file-missing`.
+pub fn postpone(root: &Folder, items: &[(String, i64)]) -> Result<()> {
+    let mut moved = Vec::new();
+    for (key, time) in items {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = retry(|| fs::openat(root, key.as_str(), flags, Mode::empty()))
+            .map_err(|e| failure(key, "open", e))?;
+        let found = fs::fstat(&file).map_err(|e| failure(key, "stat", e))?;
+        if found.st_mtime >= *time {
+            continue;
+        }
+        date_fd(file.as_fd(), *time, key)?;
+        if items.len() <= FEW {
+            sync_fd(&file).map_err(|e| failure(key, "fsync", e))?;
+        } else if moved.is_empty() {
+            moved.push(file);
+        }
+    }
+    // One of them is enough: they lie in one file system.
+    moved
+        .first()
+        .map_or(Ok(()), |file| written_back(retry(|| fs::syncfs(file))))
+}
+
+/// Sets the time of last change, and makes sure that the file system keeps it: some end in 2038 and round silently.
+fn date_fd(file: BorrowedFd<'_>, time: i64, object: &str) -> Result<()> {
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: time,
+            tv_nsec: 0,
+        },
+    };
+    retry(|| fs::futimens(file, &times)).map_err(|e| failure(object, "set time", e))?;
+    let kept = fs::fstat(file).map_err(|e| failure(object, "stat", e))?;
+    if kept.st_mtime == time {
+        return Ok(());
+    }
+    Err(failure(object, "set time", Errno::OVERFLOW))
 }

@@ -9,7 +9,8 @@ from obhut.archive import record, sequencer
 from obhut.archive.actions.put import receipts
 from obhut.archive.classes import CLASSES
 from obhut.archive.record import object_key
-from obhut.archive.vault import Logged, parsed, record_keys
+from obhut.archive.statement import Statement
+from obhut.archive.vault import Logged, parsed, parsed_any, record_keys
 from obhut.errors import ObhutError
 from obhut.log import tiles
 from obhut.world import durable
@@ -23,17 +24,22 @@ if TYPE_CHECKING:
 
 
 def documents(vault: Vault) -> Iterator[Document]:
-    """All documents that the newest checkpoint covers, oldest first."""
+    """All documents that the newest checkpoint covers and that are there, oldest first."""
     size = vault.stated().checkpoint.size
     for index, key in record_keys(vault.store):
         if index < size:
-            yield parsed(key, vault.store.get(key))
+            found = parsed_any(key, vault.store.get(key))
+            if not isinstance(found, Statement):
+                yield found
 
 
-def kept_until(document: Document, now: str) -> date | None:
+def kept_until(vault: Vault, document: Document, now: str) -> date | None:
     """The last day on which the law in force asks for a document; nothing for a class that this version does not know."""
     category = CLASSES.get(document.category)
-    return category.end(date.fromisoformat(document.event), date.fromisoformat(now[:10])) if category else None
+    if category is None:
+        return None
+    today, year = date.fromisoformat(now[:10]), vault.described.business_year_end
+    return category.end(date.fromisoformat(document.event), today, year)
 
 
 def copy_out(vault: Vault, id: str, target: Path) -> Document:

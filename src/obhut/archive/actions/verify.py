@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from obhut.archive import history
+from obhut.archive.clocks import Reading, reading
 from obhut.archive.judge import judge_archive
 from obhut.archive.record import LOG
 from obhut.archive.witness import cosigned
 from obhut.errors import ObhutError
 from obhut.log.note import Key, NoteError
+from obhut.world import secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from obhut.archive.judge import Verdict
     from obhut.archive.store import LocalStore
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
 _LONGEST: Final = 1 << 20
 
 
-def verify(vault: Vault, reporter: Reporter) -> Verdict:
-    """Verifies everything. Raises only where nothing can be said at all: no archive, no sound checkpoint."""
+def verify(vault: Vault, today: date, reporter: Reporter) -> Verdict:
+    """Verifies everything; ``today`` says which holds stand. Raises only where nothing can be said at all: no archive, no sound checkpoint."""
 
     def progress(so_far: Verdict, objects: int, size: int) -> None:
         counters = {
@@ -37,7 +40,8 @@ def verify(vault: Vault, reporter: Reporter) -> Verdict:
         }
         reporter.progress("verify", {**counters, "total_known": 1, "errors": len(so_far.faults)}, [])
 
-    verdict = judge_archive(_Files(vault.store), LOG, vault.stated().checkpoint, progress)
+    checkpoint = vault.stated().checkpoint
+    verdict = judge_archive(_Files(vault.store), LOG, checkpoint, secret.verify, today, progress)
     reporter.end_progress()
     return verdict
 
@@ -49,6 +53,7 @@ class _Files:
         self._store = store
         self.get = store.get
         self.keys = store.keys
+        self.locks = store.locks
 
     def hashed(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
         """Hash and size of each, or why there is none."""
@@ -71,14 +76,29 @@ def goes_on(vault: Vault, files: Sequence[str], witness_file: str | None) -> lis
         history.continues(vault, known)
         line = f"the log goes on from {name}: {known.size} entries"
         if witness_file is not None:
-            try:
-                key = Key.parse(_read(witness_file).decode())
-            except (NoteError, ValueError) as error:
-                raise ObhutError("archive-key", witness_file, str(error)) from None
+            key = _witness(witness_file)
             when = datetime.fromtimestamp(cosigned(note, vault.key, key, name), UTC)
             line += f", signed by {key.name} on {when:%Y-%m-%d %H:%M:%S} UTC"
         lines.append(line)
     return lines
+
+
+def witnessed(vault: Vault, name: str, witness_file: str) -> Reading:
+    """What time it was at least, says a witness: when it signed a checkpoint from which the log goes on. A second clock.
+
+    Raises ``log-rolled-back``, ``log-forked`` or ``checkpoint-unusable``.
+    """
+    known, note = history.known_from(_read(name), vault, name)
+    history.continues(vault, known)
+    key = _witness(witness_file)
+    return reading(key.name, cosigned(note, vault.key, key, name))
+
+
+def _witness(name: str) -> Key:
+    try:
+        return Key.parse(_read(name).decode())
+    except (NoteError, ValueError) as error:
+        raise ObhutError("archive-key", name, str(error)) from None
 
 
 def _read(name: str) -> bytes:

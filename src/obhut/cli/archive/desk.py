@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from obhut import passwords
+from obhut.cli.options import Parsed
 from obhut.errors import ObhutError
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from obhut.archive.actions.people import Signatory
+    from obhut.archive.clocks import Agreed
     from obhut.archive.vault import Vault
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,6 +36,19 @@ _KEY = click.option(
     metavar="FILE",
     help="The key that signs the log.  [default: obhut/archive-keys/NAME.key below $XDG_DATA_HOME or ~/.local/share]",
 )
+
+
+def _day(text: str) -> date:
+    from datetime import date
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("a day like 2026-03-01") from None
+
+
+#: A day on the command line.
+DAY = Parsed("day", _day)
 
 
 class Desk:
@@ -71,6 +89,13 @@ class Desk:
             raise ObhutError("archive-unspecified")
         return open_store(self._store)
 
+    @property
+    def today(self) -> date:
+        """The day, UTC."""
+        from datetime import date
+
+        return date.fromisoformat(self.now[:10])
+
     def vault(self) -> Vault:
         """The archive."""
         from obhut.archive.vault import Vault
@@ -105,6 +130,68 @@ def _with_options(function: F, options: tuple[Callable[[Any], Any], ...]) -> Cal
     for option in reversed(options):
         result = option(result)
     return result
+
+
+def signing(prefix: str) -> Callable[[F], F]:
+    """Adds the options of a command that somebody signs: ``--PREFIX NAME`` and where the signature comes from."""
+    options = (
+        click.option(f"--{prefix}", "signer", metavar="NAME", help="Who signs, as enrolled."),
+        click.option("--sign-with", metavar="KEY", help="That person's SSH key; ssh-keygen signs."),
+        click.option("--signature", metavar="FILE", help="Or the signature, made elsewhere of what --print shows."),
+        click.option("--print", "shown", is_flag=True, help="Print the text that has to be signed, and do nothing."),
+    )
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def signatory(signer: str | None, sign_with: str | None, signature: str | None) -> Signatory | None:
+    """Who signs; nothing if nobody is named."""
+    from obhut.archive import signing as by_ssh
+    from obhut.archive.actions.people import Signatory
+
+    if signer is None:
+        if sign_with or signature:
+            raise click.UsageError("say whose signature it is")
+        return None
+    if (sign_with is None) == (signature is None):
+        raise click.UsageError("the signature comes from --sign-with KEY or from --signature FILE")
+    if sign_with is not None:
+        return Signatory(signer, lambda text: by_ssh.sign(Path(sign_with), text))
+    try:
+        given = Path(str(signature)).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise ObhutError("signature-refused", str(signature), why) from None
+    return Signatory(signer, lambda _: given)
+
+
+def second_clock(function: F) -> F:
+    """Adds the options that name a second clock."""
+    function = click.option(
+        "--checkpoint",
+        metavar="FILE",
+        help="A checkpoint that a witness signed: the second clock, at least so late it is.",
+    )(function)
+    return click.option("--witness", metavar="FILE", help="The witness's .vkey.")(function)
+
+
+def agreed(desk: Desk, vault: Vault, checkpoint: str | None, witness: str | None) -> Agreed:
+    """What this machine's clock and a witness agree on. Raises ``second-clock``."""
+    from obhut.archive import clocks
+    from obhut.archive.actions.verify import witnessed
+
+    if (checkpoint is None) != (witness is None):
+        raise click.UsageError("--checkpoint and --witness belong together")
+    others = [] if checkpoint is None or witness is None else [witnessed(vault, checkpoint, witness)]
+    found = clocks.agree(clocks.Reading(desk.host, desk.now), others)
+    if found is None:
+        raise ObhutError("second-clock")
+    return found
 
 
 def new_file(path: str) -> Path:

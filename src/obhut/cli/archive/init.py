@@ -8,9 +8,20 @@ import click
 
 from obhut.cli.archive.desk import writing_desk
 from obhut.cli.lazy import ExamplesCommand
+from obhut.cli.options import Parsed
 
 if TYPE_CHECKING:
     from obhut.cli.archive.desk import Desk
+
+
+def _day_of_year(text: str) -> tuple[int, int]:
+    from datetime import date
+
+    try:
+        found = date.fromisoformat(f"2024-{text}")
+    except ValueError:
+        raise ValueError("a day of the year like 06-30") from None
+    return found.month, found.day
 
 
 @click.command(
@@ -29,16 +40,26 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whose classes have short names.",
 )
-def init(desk: Desk, name: str, country: str) -> None:
+@click.option(
+    "--business-year-end",
+    type=Parsed("day of the year", _day_of_year),
+    default="12-31",
+    show_default=True,
+    metavar="MM-DD",
+    help="The last day of a business year, for the classes that count from it (Switzerland).",
+)
+def init(desk: Desk, name: str, country: str, business_year_end: tuple[int, int]) -> None:
     """Create an archive and the key of its log.
 
     The key lies outside the archive. Keep a copy of it in another place: without it nothing can be added.
     """
+    from obhut.archive.description import Description
     from obhut.archive.vault import Vault
 
     store = desk.store
     key_path = desk.key_path(name)
-    vault = Vault.create(store, key_path, name, country, desk.now)
+    described = Description(name, country, business_year_end, desk.now, store.lock_mode)
+    vault = Vault.create(store, key_path, described)
     if desk.json:
         made = {"message_type": "initialized", "archive": store.location, "origin": name, "log_key": str(vault.key)}
         desk.reporter.line({**made, "key_file": str(key_path)})
@@ -47,6 +68,6 @@ def init(desk: Desk, name: str, country: str) -> None:
     desk.reporter.say(f"its key is {key_path}: keep a copy elsewhere, and let nobody else have it")
     desk.reporter.say(f"others check the log with {store.location}/log/1.vkey: give it to whom receipts will be shown")
     desk.reporter.say(
-        "Its files are read-only, which keeps accidents away. Who is root on this machine can still remove them: "
+        "Its files are read-only, and nothing here removes them before their time, which keeps accidents away. Who is root on this machine can still remove them: "
         "that is found by `obhut archive verify`, not prevented."
     )

@@ -32,7 +32,7 @@ def list_documents(desk: Desk) -> None:
     desk.reporter.listing = True
     rows = []
     for document in documents(vault):
-        end = str(kept_until(document, desk.now) or "?")
+        end = str(kept_until(vault, document, desk.now) or "?")
         if desk.json:
             facts: dict[str, object] = {
                 "id": document.id,

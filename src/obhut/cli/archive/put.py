@@ -6,23 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from obhut.cli.archive.desk import writing_desk
+from obhut.cli.archive.desk import DAY, writing_desk
 from obhut.cli.lazy import ExamplesCommand
-from obhut.cli.options import NAME, Parsed
+from obhut.cli.options import NAME
 
 if TYPE_CHECKING:
     from datetime import date
 
     from obhut.cli.archive.desk import Desk
-
-
-def _day(text: str) -> date:
-    from datetime import date
-
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("a day like 2026-03-01") from None
 
 
 @click.command(
@@ -39,7 +30,7 @@ def _day(text: str) -> date:
 )
 @click.option(
     "--event-date",
-    type=Parsed("day", _day),
+    type=DAY,
     metavar="DAY",
     help="The day that the class counts from.  [default: when each file was last written]",
 )
@@ -77,7 +68,7 @@ def put(desk: Desk, files: tuple[bytes, ...], category: str, event_date: date | 
         else:
             desk.reporter.say(f"{document.id}  {safe(document.name)}")
         named = document.category
-        ends[document.id] = kept_until(document, desk.now)
+        ends[document.id] = kept_until(vault, document, desk.now)
     if not desk.json:
         first = min(filter(None, ends.values()))
         desk.reporter.say(f"archived {len(ends)} documents as {named}, kept until {first} at least")

@@ -48,7 +48,7 @@ def verify(desk: Desk, against: tuple[str, ...], witness: str | None) -> None:
         raise click.UsageError("--witness needs --against FILE: the checkpoint that it signed")
     vault = desk.vault()
     kept = goes_on(vault, against, witness)
-    verdict = judge(vault, desk.reporter)
+    verdict = judge(vault, desk.today, desk.reporter)
     if desk.json:
         desk.reporter.line({"message_type": "verdict", "origin": vault.origin, **asdict(verdict)})
     else:
@@ -57,7 +57,8 @@ def verify(desk: Desk, against: tuple[str, ...], witness: str | None) -> None:
         for fault in verdict.faults:
             desk.reporter.warn(f"fault: {safe(fault.object)}: {safe(fault.what)}")
         amount = f"{verdict.documents} documents in {verdict.objects} objects, {format_bytes(verdict.bytes)}"
-        desk.reporter.say(f"log of {verdict.size} entries, {amount}")
+        gone = f"; {verdict.disposed} were disposed of" if verdict.disposed else ""
+        desk.reporter.say(f"log of {verdict.size} entries, {amount}{gone}")
     if verdict.faults:
         raise ObhutError("archive-faulty", f"{len(verdict.faults)} faults, the first in {verdict.faults[0].object}")
     if not desk.json:

@@ -1,0 +1,203 @@
+"""The lawful end: proposed by the rules, signed by two people, done in one place, and certified in the log.
+
+Order: what goes is removed, durably; that it is gone is looked at; then the log says so. After a stop in between the next
+run finds it gone and certifies it; meanwhile :mod:`obhut.archive.judge` says that a disposal was begun.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from obhut.archive.actions import holds
+from obhut.archive.actions.survey import file, survey
+from obhut.archive.classes import POLICY
+from obhut.archive.record import index_of, object_key, record_key
+from obhut.archive.statement import approval_text
+from obhut.archive.store import seconds, shown
+from obhut.archive.vault import Draft
+from obhut.errors import ObhutError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from obhut.archive.actions.people import Signatory
+    from obhut.archive.actions.survey import Survey
+    from obhut.archive.clocks import Agreed
+    from obhut.archive.ledger import Proposal
+    from obhut.archive.vault import Filed, Intake, Vault
+    from obhut.job import Reporter
+
+#: Documents that are disposed of before the log says so.
+GROUP: Final = 64
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a disposal did."""
+
+    #: Statements of the documents that went: their certificates.
+    certificates: list[Filed] = field(default_factory=list)
+    #: Ids of those that did not, and why.
+    kept: list[tuple[str, str]] = field(default_factory=list)
+
+
+def candidates(seen: Survey, agreed: Agreed) -> list[int]:
+    """Documents that the law has released, that nobody holds, and that no proposal names yet. Pure."""
+    ledger = seen.ledger
+    named = {index for proposal in ledger.proposals.values() for index in proposal.covers}
+    found = []
+    for index in seen.live():
+        free = ledger.free_from(index, agreed.day)
+        if index not in named and free is not None and free <= agreed.day and not ledger.held(index, agreed.day):
+            found.append(index)
+    return found
+
+
+def propose(vault: Vault, key_path: Path, agreed: Agreed, why: str, now: str) -> Filed | None:
+    """Proposes all documents that may go; nothing if there are none."""
+    with vault.writing(key_path) as intake:
+        seen = survey(vault)
+        ids = [seen.id(index) for index in candidates(seen, agreed) if seen.key(index)]
+        if not ids:
+            return None
+        facts = {"action": "dispose", "documents": ids, "why": why, "clock": agreed.time}
+        [filed] = file(intake, seen, [Draft("proposal", facts)], now)
+    return filed
+
+
+def withdraw(vault: Vault, key_path: Path, ids: Sequence[str], why: str, now: str) -> Filed:
+    """Proposes that documents were misfiled: signed in time, they go when their first lock ends."""
+    with vault.writing(key_path) as intake:
+        seen = survey(vault)
+        documents = [document.id for document in seen.chosen(ids)]
+        facts = {"action": "withdraw", "documents": documents, "why": why, "clock": now}
+        [filed] = file(intake, seen, [Draft("proposal", facts)], now)
+    return filed
+
+
+def approval_of(vault: Vault, id: str) -> bytes:
+    """What a person has to sign to approve a proposal: for people who sign elsewhere."""
+    proposal = found(survey(vault), id)
+    return approval_text(vault.origin, id, proposal.digest)
+
+
+def approve(vault: Vault, key_path: Path, id: str, person: Signatory, now: str) -> Proposal:
+    """Adds somebody's signature to a proposal; gives it with all its signatures. Raises ``proposal-unknown``, ``unlawful``."""
+    with vault.writing(key_path) as intake:
+        seen = survey(vault)
+        proposal = found(seen, id)
+        signature = person.sign(approval_text(vault.origin, id, proposal.digest))
+        facts = {"name": person.name, "signature": signature}
+        file(intake, seen, [Draft("approval", facts, index_of(id))], now)
+    return proposal
+
+
+def found(seen: Survey, id: str) -> Proposal:
+    """A proposal by its id. Raises ``proposal-unknown``."""
+    try:
+        proposal = seen.ledger.proposals.get(index_of(id))
+    except ValueError as error:
+        raise ObhutError("proposal-unknown", id, str(error)) from None
+    if proposal is None or proposal.statement.id != id:
+        raise ObhutError("proposal-unknown", id)
+    return proposal
+
+
+def dispose(vault: Vault, key_path: Path, id: str, agreed: Agreed, now: str, reporter: Reporter) -> Outcome:
+    """Carries out a proposal as far as the law, the holds and the locks allow on the agreed day.
+
+    Raises ``proposal-unapproved`` while signatures are missing. What stays is reported with its reason; another run goes on.
+    """
+    outcome = Outcome()
+    with vault.writing(key_path) as intake:
+        seen = survey(vault)
+        proposal = found(seen, id)
+        if proposal.approved is None:
+            signed = ", ".join(proposal.signers) or "nobody"
+            raise ObhutError("proposal-unapproved", id, f"{signed} has signed it; two people have to")
+        holds.align(seen, agreed.day)
+        left = sorted(proposal.covers - seen.ledger.gone.keys())
+        uses = _uses(seen)
+        for at in range(0, len(left), GROUP):
+            counters = {"items_done": at, "total_items": len(left), "bytes_done": 0, "total_bytes": 0}
+            reporter.progress("dispose", {**counters, "total_known": 1, "errors": len(outcome.kept)}, [])
+            _group(intake, seen, proposal, left[at : at + GROUP], uses, agreed, now, outcome)
+        reporter.end_progress()
+    return outcome
+
+
+def _uses(seen: Survey) -> Counter[str]:
+    """How many records name each object."""
+    documents = (seen.document(index) for index in seen.live())
+    return Counter(document.digest for document in documents if document is not None)
+
+
+def _group(
+    intake: Intake,
+    seen: Survey,
+    proposal: Proposal,
+    indexes: Sequence[int],
+    uses: Counter[str],
+    agreed: Agreed,
+    now: str,
+    outcome: Outcome,
+) -> None:
+    drafts = []
+    for index in indexes:
+        why = seen.ledger.disposable(index, proposal, agreed.day)
+        if why is None:
+            try:
+                what = _remove(seen, index, uses, seconds(agreed.time))
+            except ObhutError as error:
+                if error.id != "document-locked":
+                    raise
+                why = error.detail
+            else:
+                drafts.append(_certificate(seen, proposal, index, agreed, what))
+                continue
+        outcome.kept.append((seen.id(index), why))
+    if drafts:
+        outcome.certificates += file(intake, seen, drafts, now)
+
+
+def _remove(seen: Survey, index: int, uses: Counter[str], now: int) -> str:
+    """Removes one document: the only place where Obhut does. Gives what became of its bytes.
+
+    Nothing is removed unless all of it may be: locks of both are looked at before.
+    """
+    store = seen.vault.store
+    document = seen.document(index)
+    if document is None:
+        return "gone"
+    last = uses[document.digest] == 1
+    keys = [object_key(document.digest), record_key(document.id)] if last else [record_key(document.id)]
+    for key, lock in zip(keys, store.locks(keys), strict=True):
+        if lock is not None and (lock[1] or lock[0] > now):
+            raise ObhutError("document-locked", key, "it is held" if lock[1] else f"locked until {shown(lock[0])}")
+    for key in keys:
+        store.remove(key, now)
+    if any(lock is not None for lock in store.locks(keys)):
+        raise ObhutError("archive-damaged", keys[0], "it was removed, and is still there")
+    uses[document.digest] -= 1
+    return "removed" if last else "kept"
+
+
+def _certificate(seen: Survey, proposal: Proposal, index: int, agreed: Agreed, what: str) -> Draft:
+    """What the log says of a document that went: nothing of what it was, everything of why it might go."""
+    ledger = seen.ledger
+    category = ledger.category(index)
+    end = ledger.end(index, agreed.day) if proposal.action == "dispose" else None
+    name, event = ledger.documents[index]
+    facts = {
+        "proposal": proposal.statement.id,
+        "clock": agreed.time,
+        "clocks": agreed.facts(),
+        "end": end.isoformat() if end else None,
+        "law": category.law if category and end else None,
+        "policy": POLICY,
+        "object": what,
+    }
+    return Draft("disposal", facts, index, name, event)

@@ -1,0 +1,143 @@
+"""What an archive says of itself as a whole, and of one of its records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from obhut.archive.actions.survey import survey
+from obhut.archive.ledger import NEEDED
+from obhut.archive.record import index_of, object_key, record_key
+from obhut.archive.statement import Statement
+from obhut.archive.store import shown
+from obhut.archive.vault import parsed_any
+from obhut.errors import ObhutError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from obhut.archive.actions.survey import Survey
+    from obhut.archive.ledger import Ledger
+    from obhut.archive.record import Document
+    from obhut.archive.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """An archive as a whole."""
+
+    entries: int
+    documents: int
+    disposed: int
+    #: Documents whose locks last as long as the law asks.
+    settled: int
+    #: Documents that a hold keeps.
+    held: int
+    people: list[dict[str, Any]]
+    holds: list[dict[str, Any]]
+    #: Proposals of which something is left to do.
+    proposals: list[dict[str, Any]]
+    #: How many documents the law in force releases at the end of which year.
+    ends: dict[str, int]
+
+
+def status(vault: Vault, today: date) -> Status:
+    """Reads the history and tells. Raises ``archive-damaged``."""
+    seen = survey(vault)
+    ledger = seen.ledger
+    live = seen.live()
+    ends = Counter(str(end.year) if (end := ledger.end(index, today)) else "?" for index in live)
+    return Status(
+        entries=vault.stated().checkpoint.size,
+        documents=len(live),
+        disposed=len(ledger.gone),
+        settled=sum(index < ledger.settled_through() for index in live),
+        held=sum(bool(ledger.held(index, today)) for index in live),
+        people=[{"name": person.name, "key": person.key} for person in ledger.people.values()],
+        holds=[
+            {"id": hold.statement.id, "documents": len(hold.covers), **_said(hold.statement, "who", "why", "until")}
+            for hold in ledger.holds.values()
+            if hold.stands(today)
+        ],
+        proposals=_proposals(ledger),
+        ends=dict(sorted(ends.items())),
+    )
+
+
+def _proposals(ledger: Ledger) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": proposal.statement.id,
+            "documents": len(left),
+            "signed": list(proposal.signers),
+            "needed": NEEDED,
+            **_said(proposal.statement, "action", "why"),
+        }
+        for proposal in ledger.proposals.values()
+        if (left := proposal.covers - ledger.gone.keys())
+    ]
+
+
+def _said(statement: Statement, *names: str) -> dict[str, Any]:
+    return {name: statement.facts[name] for name in names}
+
+
+def show(vault: Vault, id: str, today: date) -> dict[str, Any]:
+    """Everything that the archive knows of a record. Raises ``document-unknown``."""
+    seen = survey(vault)
+    try:
+        index = index_of(id)
+    except ValueError as error:
+        raise ObhutError("document-unknown", id, str(error)) from None
+    if index in seen.ledger.gone:
+        return _of_gone(seen, index, id)
+    if seen.key(index) != record_key(id):
+        raise ObhutError("document-unknown", id)
+    found = parsed_any(id, vault.record(id))
+    if isinstance(found, Statement):
+        return {"id": id, "type": found.kind, "at": found.at, **found.facts}
+    return _of_document(seen, found, today)
+
+
+def _of_document(seen: Survey, document: Document, today: date) -> dict[str, Any]:
+    ledger, index = seen.ledger, document.index
+    key = object_key(document.digest)
+    [lock] = seen.vault.store.locks([key])
+    end = ledger.end(index, today)
+    settled = ledger.settled_on(index)
+    return {
+        "id": document.id,
+        "type": "document",
+        "name": document.name,
+        "size": document.size,
+        "sha256": document.digest,
+        "class": document.category,
+        "event": document.event,
+        "received": document.received,
+        "source": document.source,
+        "keep_until": end.isoformat() if end else None,
+        "locked_until": shown(lock[0]) if lock else None,
+        "settled": settled[0].isoformat() if settled else None,
+        "withdrawn": ledger.withdrawn(index),
+        "holds": [ledger.holds[leaf].statement.id for leaf in ledger.held(index, today)],
+        "proposals": [proposal.statement.id for proposal in ledger.proposals.values() if index in proposal.covers],
+        "object": key,
+        "record": record_key(document.id),
+    }
+
+
+def _of_gone(seen: Survey, index: int, id: str) -> dict[str, Any]:
+    """What is left of a document: its certificate."""
+    leaf = seen.ledger.gone[index]
+    category, event = seen.ledger.documents[index]
+    certificate = Statement.parse(seen.vault.record(seen.id(leaf)))
+    return {
+        "id": id,
+        "type": "document",
+        "disposed": certificate.at,
+        "class": category,
+        "event": event,
+        "certificate": certificate.id,
+        **certificate.facts,
+    }

@@ -1,0 +1,91 @@
+"""Settling: after the time to withdraw has passed, the locks of documents last as long as the law asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Final
+
+from obhut.archive.actions import holds
+from obhut.archive.actions.survey import file, survey
+from obhut.archive.record import object_key, record_key
+from obhut.archive.store import seconds
+from obhut.archive.vault import Draft
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from obhut.archive.actions.survey import Survey
+    from obhut.archive.record import Document
+    from obhut.archive.vault import Filed, Vault
+
+#: How long two people may withdraw a document that was misfiled.
+SETTLING: Final = 14 * 86400
+
+#: Documents whose locks are extended together.
+GROUP: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was done."""
+
+    #: Documents whose locks last to their full date now.
+    documents: int
+    #: Those that two people withdrew in time.
+    withdrawn: int
+    #: Ids of documents whose class this version does not know: their locks stay as they are.
+    unknown: list[str]
+    #: Documents that are not due yet.
+    waiting: int
+    #: What the log says of it; nothing if nothing was due.
+    filed: Filed | None
+
+
+def settle(vault: Vault, key_path: Path, now: str) -> Settled:
+    """Extends the locks of all documents that are older than the settling time, then says so in the log.
+
+    A stop between the two leaves longer locks and no statement: the next run says it. Marks of holds are put right, too.
+    """
+    today = date.fromisoformat(now[:10])
+    with vault.writing(key_path) as intake:
+        seen = survey(vault)
+        due, waiting = _due(seen, seconds(now) - SETTLING)
+        through = max((document.index + 1 for document in due), default=0)
+        withdrawn = [document for document in due if seen.ledger.withdrawn(document.index)]
+        unknown = [document.id for document in due if seen.ledger.category(document.index) is None]
+        dates = _dates(seen, due, today)
+        for at in range(0, len(dates), 2 * GROUP):
+            vault.store.extend(dates[at : at + 2 * GROUP])
+        filed = None
+        if due:
+            facts = {"through": through, "documents": len(dates) // 2}
+            [filed] = file(intake, seen, [Draft("settled", facts, through - 1)], now)
+        holds.align(seen, today)
+    return Settled(len(dates) // 2, len(withdrawn), unknown, waiting, filed)
+
+
+def _due(seen: Survey, before: int) -> tuple[list[Document], int]:
+    """Documents in order of their leaves up to the first one that came in after ``before``, and how many follow."""
+    ledger = seen.ledger
+    rest = [index for index in seen.live() if index >= ledger.settled_through()]
+    due: list[Document] = []
+    for index in rest:
+        document = seen.document(index)
+        if document is None:
+            continue  # its disposal was begun
+        if seconds(document.received) > before:
+            break
+        due.append(document)
+    return due, len(rest) - len(due)
+
+
+def _dates(seen: Survey, due: list[Document], today: date) -> list[tuple[str, int]]:
+    """Keys, and until when they have to be locked. Pure."""
+    dates = []
+    for document in due:
+        day = seen.ledger.free_from(document.index, today)
+        if day is not None and not seen.ledger.withdrawn(document.index):
+            until = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+            dates += [(record_key(document.id), until), (object_key(document.digest), until)]
+    return dates

@@ -1,0 +1,107 @@
+"""Reading the whole history of an archive, before anything is decided by it; and adding to it, if the rules allow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from obhut.archive.judge import read_leaves
+from obhut.archive.ledger import Ledger, Unlawful
+from obhut.archive.record import LOG, Leaf, index_of, record_key
+from obhut.archive.replay import read_into
+from obhut.archive.vault import parsed, record_keys
+from obhut.errors import ObhutError
+from obhut.world import secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from obhut.archive.record import Document
+    from obhut.archive.replay import Fault
+    from obhut.archive.vault import Draft, Filed, Intake, Vault
+
+
+class Survey:
+    """An archive's history: its ledger, and the names of its records."""
+
+    def __init__(self, vault: Vault, ledger: Ledger, keys: dict[int, str]) -> None:
+        self.vault = vault
+        self.ledger = ledger
+        self._keys = keys
+
+    def key(self, index: int) -> str | None:
+        """Where the record of a leaf lies; nothing for one that is gone."""
+        return self._keys.get(index)
+
+    def id(self, index: int) -> str:
+        """The id of a leaf's record, as far as it is known."""
+        key = self._keys.get(index)
+        return f"{index}-{key.rpartition('-')[2]}" if key else f"{index}"
+
+    def document(self, index: int) -> Document | None:
+        """The record of a document; nothing for one that is gone. Raises ``archive-damaged``."""
+        key = self._keys.get(index)
+        return None if key is None else parsed(key, self.vault.store.get(key))
+
+    def live(self) -> list[int]:
+        """All documents that did not go, in order."""
+        return [index for index in self.ledger.documents if index not in self.ledger.gone]
+
+    def chosen(self, ids: Sequence[str]) -> list[Document]:
+        """Documents by their ids. Raises ``document-unknown`` for one that is not there or went."""
+        return [self._chosen(name) for name in dict.fromkeys(ids)]
+
+    def _chosen(self, id: str) -> Document:
+        try:
+            index = index_of(id)
+        except ValueError as error:
+            raise ObhutError("document-unknown", id, str(error)) from None
+        if index in self.ledger.gone:
+            raise ObhutError("document-unknown", id, "it was disposed of")
+        key = record_key(id)
+        if index not in self.ledger.documents or self._keys.get(index) != key:
+            raise ObhutError("document-unknown", id)
+        return parsed(key, self.vault.store.get(key))
+
+
+def survey(vault: Vault) -> Survey:
+    """Reads the log, checks it against its checkpoint, and every statement against the rules.
+
+    Raises ``archive-damaged`` where it does not hold: nothing is decided by a history that is not sound.
+    """
+    faults: list[Fault] = []
+    checkpoint = vault.stated().checkpoint
+    leaves = list(read_leaves(vault.store.get, LOG, checkpoint, faults))
+    keys: dict[int, str] = {}
+    for index, key in record_keys(vault.store):
+        keys.setdefault(index, key)
+    ledger = Ledger(checkpoint.origin, secret.verify)
+    missing: list[int] = []
+
+    def record(index: int) -> bytes | None:
+        try:
+            return vault.store.get(keys[index])
+        except (KeyError, OSError):
+            missing.append(index)
+            return None
+
+    faults += read_into(ledger, leaves, record)
+    if missing:
+        raise ObhutError("archive-damaged", f"records of leaf {missing[0]}", "it is missing")
+    if faults:
+        raise ObhutError("archive-damaged", faults[0].object, faults[0].what)
+    return Survey(vault, ledger, keys)
+
+
+def file(
+    intake: Intake, seen: Survey, drafts: Sequence[Draft], now: str, before: Callable[[], None] | None = None
+) -> list[Filed]:
+    """Logs statements, each of which the rules allow after the one before. Raises ``unlawful``, and then nothing is written."""
+    filed = intake.drafted(drafts, now)
+    for entry in filed:
+        try:
+            leaf = Leaf.parse(entry.leaf)
+            seen.ledger.add(entry.statement.index, leaf, entry.statement, entry.record)
+        except Unlawful as error:
+            raise ObhutError("unlawful", entry.statement.kind, str(error)) from None
+    intake.file(filed, before)
+    return filed

@@ -1,0 +1,66 @@
+"""``archive.json``: what an archive says of itself. Its bytes stand in the log's first record, so nobody changes them unseen. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from obhut.archive import canonical
+
+#: The form of everything in an archive.
+FORMAT: Final = "obhut-archive/1"
+
+#: Its key.
+DESCRIPTION: Final = "archive.json"
+
+
+class UnknownFormatError(ValueError):
+    """An archive of another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What holds as long as the archive."""
+
+    origin: str
+    #: Whose classes have short names.
+    country: str
+    #: Month and day of the last day of a business year.
+    business_year_end: tuple[int, int]
+    #: RFC 3339 UTC.
+    created: str
+    #: How removal is prevented.
+    lock: str
+
+    def encode(self) -> bytes:
+        """The file."""
+        month, day = self.business_year_end
+        return canonical.encode(
+            {
+                "business_year_end": f"{month:02}-{day:02}",
+                "country": self.country,
+                "created": self.created,
+                "encryption": "none",
+                "format": FORMAT,
+                "lock": self.lock,
+                "origin": self.origin,
+            }
+        )
+
+    @staticmethod
+    def parse(data: bytes) -> Description:
+        """Raises ``ValueError`` for bytes that :meth:`encode` never gives."""
+        fields = canonical.decode(data)
+        if fields.get("format") != FORMAT:
+            raise UnknownFormatError(str(fields.get("format")))
+        try:
+            month, _, day = fields["business_year_end"].partition("-")
+            found = Description(
+                fields["origin"], fields["country"], (int(month), int(day)), fields["created"], fields["lock"]
+            )
+            same = found.encode() == data
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no description of an archive: {error}") from None
+        if not same:
+            raise ValueError("no description of an archive of this version")
+        return found

@@ -1,0 +1,335 @@
+"""What stands in a log, read in order: people, holds, settled documents, proposals, approvals, disposals. Pure.
+
+The same rules decide what Obhut may do next and what a verifier accepts: a statement that breaks one is a fault, and
+counts for nothing (docs/design/archive.md). Time enters only as statements say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from obhut.archive.classes import CLASSES, Class
+from obhut.archive.description import Description
+from obhut.archive.record import index_of
+from obhut.archive.sshsig import SignatureError, canonical_key, check_signature
+from obhut.archive.statement import approval_text, person_text
+
+if TYPE_CHECKING:
+    from obhut.archive.record import Leaf
+    from obhut.archive.sshsig import Check
+    from obhut.archive.statement import Statement
+
+#: Adds a leaf and its statement, or raises :class:`Unlawful`.
+Rule = Callable[["int", "Leaf", "Statement", "bytes"], None]
+
+#: So many people must have signed what is to vanish.
+NEEDED: Final = 2
+
+
+class Unlawful(Exception):  # noqa: N818  (a verdict)
+    """A statement that breaks a rule: which one, in words."""
+
+
+@dataclass(slots=True)
+class Person:
+    """Somebody whose signature counts."""
+
+    name: str
+    #: An SSH key, ``ssh-ed25519 …``.
+    key: str
+    #: The leaf that enrolled.
+    since: int
+
+
+@dataclass(slots=True)
+class Hold:
+    """A reason to keep documents, whatever else is said."""
+
+    statement: Statement
+    #: Leaves of the documents.
+    covers: frozenset[int]
+    #: The leaf of its release.
+    released: int | None = None
+
+    def stands(self, today: date) -> bool:
+        """Whether it still holds on a day."""
+        until = self.statement.facts["until"]
+        return self.released is None and (until is None or today <= date.fromisoformat(until))
+
+
+@dataclass(slots=True)
+class Proposal:
+    """Documents that may go, if people say so."""
+
+    statement: Statement
+    #: SHA-256 of its record in hex: what is signed.
+    digest: str
+    #: Leaves of the documents.
+    covers: frozenset[int]
+    #: Who signed, and in which leaf.
+    signers: dict[str, int] = field(default_factory=dict)
+    #: With which keys.
+    keys: set[str] = field(default_factory=set)
+
+    @property
+    def action(self) -> str:
+        """``dispose`` or ``withdraw``."""
+        return str(self.statement.facts["action"])
+
+    @property
+    def approved(self) -> int | None:
+        """The leaf that made it count."""
+        leaves = sorted(self.signers.values())
+        return leaves[NEEDED - 1] if len(leaves) >= NEEDED else None
+
+
+class Ledger:
+    """The state of an archive after the leaves that were added."""
+
+    def __init__(self, origin: str, verify: Check) -> None:
+        self._origin = origin
+        self._verify = verify
+        #: Month and day of the last day of a business year.
+        self._business = (12, 31)
+        #: Class and event of each document, by its leaf; those that went are in it.
+        self.documents: dict[int, tuple[str, str]] = {}
+        #: People whose signature counts now.
+        self.people: dict[str, Person] = {}
+        #: The leaf of the last change of people.
+        self.last_person: int | None = None
+        self._enrolled = 0
+        self.holds: dict[int, Hold] = {}
+        self.proposals: dict[int, Proposal] = {}
+        #: Documents that went, and the leaves that certify it.
+        self.gone: dict[int, int] = {}
+        #: ``(first leaf that is not covered, when, leaf)`` of each statement that settled documents.
+        self.settlements: list[tuple[int, date, int]] = []
+        #: The latest day that a statement names as its own, and its leaf.
+        self.latest: tuple[str, int] = ("", 0)
+        #: What ``archive.json`` has to hold.
+        self.description: str | None = None
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        self._rules: dict[str, Rule] = {
+            "archive": self._add_archive,
+            "person": self._add_person,
+            "hold": self._add_hold,
+            "release": self._add_release,
+            "settled": self._add_settled,
+            "proposal": self._add_proposal,
+            "approval": self._add_approval,
+            "disposal": self._add_disposal,
+        }
+
+    def add(self, index: int, leaf: Leaf, statement: Statement | None, record: bytes) -> None:
+        """The next leaf; ``statement`` is what its record says, unless it is a document's. Raises :class:`Unlawful`."""
+        if (index == 0) != (leaf.kind == "archive"):
+            raise Unlawful("a log begins with the statement of its archive, and has one")
+        if statement is None:
+            self._add_document(index, leaf)
+            return
+        if leaf.kind != "disposal" and (leaf.category, leaf.event) != (None, None):
+            raise Unlawful("only documents have a class and an event")
+        rule = self._rules.get(leaf.kind)
+        if rule is None:
+            raise Unlawful(f"this version does not know statements of the kind {leaf.kind}")
+        rule(index, leaf, statement, record)
+        for time in (statement.at, statement.facts.get("clock", "")):
+            self.latest = max(self.latest, (time[:10], index))
+
+    # What follows from it
+
+    def category(self, index: int) -> Class | None:
+        """The class of a document; nothing for one that this version does not know."""
+        return CLASSES.get(self.documents[index][0])
+
+    def end(self, index: int, today: date) -> date | None:
+        """The last day on which the law in force ``today`` asks for a document."""
+        category = self.category(index)
+        return category.end(self._event(index), today, self._business) if category else None
+
+    def free_from(self, index: int, today: date) -> date | None:
+        """The first day on which it may go, and to which its lock lasts."""
+        category = self.category(index)
+        return category.locked_until(self._event(index), today, self._business) if category else None
+
+    def settled_on(self, index: int) -> tuple[date, int] | None:
+        """When the time to withdraw a document ended, and the leaf that says so."""
+        return next(((day, leaf) for through, day, leaf in self.settlements if index < through), None)
+
+    def settled_through(self) -> int:
+        """All leaves before this one are settled."""
+        return self.settlements[-1][0] if self.settlements else 0
+
+    def withdrawn(self, index: int) -> bool:
+        """Whether enough people signed, in time, that a document was misfiled."""
+        settled = self.settled_on(index)
+        for proposal in self.proposals.values():
+            if proposal.action == "withdraw" and index in proposal.covers:
+                approved = proposal.approved
+                if approved is not None and (settled is None or approved < settled[1]):
+                    return True
+        return False
+
+    def held(self, index: int, today: date) -> list[int]:
+        """The holds that keep a document on a day."""
+        return [leaf for leaf, hold in self.holds.items() if index in hold.covers and hold.stands(today)]
+
+    def lock_after_settling(self, index: int) -> date | None:
+        """To which day the lock of a document must last at least, once it is settled; nothing for one that is not."""
+        settled = self.settled_on(index)
+        return None if settled is None or self.withdrawn(index) else self.free_from(index, settled[0])
+
+    def disposable(self, index: int, proposal: Proposal, today: date) -> str | None:
+        """Why a document may not go on a day by a proposal; nothing if it may. Holds win over everything."""
+        if index not in proposal.covers:
+            return "the proposal does not name it"
+        if proposal.approved is None:
+            return f"{len(proposal.signers)} of {NEEDED} people have signed the proposal"
+        if holds := self.held(index, today):
+            return f"it is held ({', '.join(self.holds[leaf].statement.id for leaf in holds)})"
+        if proposal.action == "withdraw":
+            return None if self.withdrawn(index) else "the time to withdraw it had passed"
+        free = self.free_from(index, today)
+        if free is None:
+            return f"this version does not know its class {self.documents[index][0]}"
+        return None if today >= free else f"the law asks for it until {self.end(index, today)}"
+
+    # The rules
+
+    def _event(self, index: int) -> date:
+        return date.fromisoformat(self.documents[index][1])
+
+    def _add_archive(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        text = statement.facts["description"]
+        try:
+            described = Description.parse(text.encode())
+        except ValueError as error:
+            raise Unlawful(f"its description: {error}") from None
+        if described.origin != self._origin:
+            raise Unlawful(f"it describes {described.origin}, not {self._origin}")
+        self._business = described.business_year_end
+        self.description = text
+
+    def _add_document(self, index: int, leaf: Leaf) -> None:
+        if leaf.kind != "document" or leaf.category is None or leaf.event is None:
+            raise Unlawful("it is neither a document nor a statement")
+        try:
+            date.fromisoformat(leaf.event)
+        except ValueError:
+            raise Unlawful(f"no day is {leaf.event}") from None
+        pair = (leaf.category, leaf.event)
+        self.documents[index] = self._pairs.setdefault(pair, pair)
+
+    def _covered(self, statement: Statement) -> frozenset[int]:
+        """The leaves of the documents that a statement names: each must be there."""
+        covers = frozenset(map(index_of, statement.facts["documents"]))
+        for index in sorted(covers):
+            if index not in self.documents:
+                raise Unlawful(f"there is no document {index}")
+            if index in self.gone:
+                raise Unlawful(f"document {index} was disposed of")
+        return covers
+
+    def _add_person(self, index: int, leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        facts = statement.facts
+        action, name = facts["action"], facts["name"]
+        if leaf.previous != self.last_person:
+            raise Unlawful("it does not follow the last change of people")
+        try:
+            key = canonical_key(facts["key"])
+        except SignatureError as error:
+            raise Unlawful(f"the key of {name}: {error}") from None
+        known = self.people.get(name)
+        if action == "enrol":
+            if known is not None:
+                raise Unlawful(f"{name} is enrolled already")
+            if other := next((person.name for person in self.people.values() if person.key == key), None):
+                raise Unlawful(f"this key is {other}'s: nobody signs twice")
+        elif known is None or known.key != key:
+            raise Unlawful(f"nobody is enrolled as {name} with this key")
+        if action == "dismiss" or self._enrolled >= NEEDED:
+            self._check_voucher(statement, name, person_text(self._origin, action, name, key, self.last_person))
+        self.last_person = index
+        if action == "enrol":
+            self._enrolled += 1
+            self.people[name] = Person(name, key, index)
+        else:
+            del self.people[name]
+
+    def _check_voucher(self, statement: Statement, name: str, text: bytes) -> None:
+        voucher = statement.facts["voucher"]
+        if voucher == name:
+            raise Unlawful(f"{name} cannot vouch for {name}")
+        self._check_signature(voucher, text, statement.facts["signature"])
+
+    def _check_signature(self, name: Any, text: bytes, signature: Any) -> None:
+        if name is None:
+            raise Unlawful("somebody else who is enrolled has to vouch for it")
+        person = self.people.get(name)
+        if person is None:
+            raise Unlawful(f"nobody is enrolled as {name}")
+        try:
+            check_signature(person.key, text, signature or "", self._verify)
+        except SignatureError as error:
+            raise Unlawful(f"the signature of {name}: {error}") from None
+
+    def _add_hold(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        self.holds[index] = Hold(statement, self._covered(statement))
+
+    def _add_release(self, index: int, leaf: Leaf, _statement: Statement, _record: bytes) -> None:
+        hold = self.holds.get(-1 if leaf.previous is None else leaf.previous)
+        if hold is None or hold.released is not None:
+            raise Unlawful("it releases no hold that stands")
+        hold.released = index
+
+    def _add_settled(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        through = statement.facts["through"]
+        if not self.settled_through() <= through <= index:
+            raise Unlawful("it settles what is not there, or takes something back")
+        self.settlements.append((through, date.fromisoformat(statement.at[:10]), index))
+
+    def _add_proposal(self, index: int, _leaf: Leaf, statement: Statement, record: bytes) -> None:
+        covers = self._covered(statement)
+        today = date.fromisoformat(statement.facts["clock"][:10])
+        for at in sorted(covers):
+            if statement.facts["action"] == "withdraw":
+                if self.settled_on(at) is not None:
+                    raise Unlawful(f"the time to withdraw document {at} had passed")
+                continue
+            free = self.free_from(at, today)
+            if free is None or today < free:
+                raise Unlawful(f"the law asks for document {at} until {self.end(at, today)}")
+        self.proposals[index] = Proposal(statement, sha256(record).hexdigest(), covers)
+
+    def _add_approval(self, index: int, leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        proposal = self.proposals.get(-1 if leaf.previous is None else leaf.previous)
+        if proposal is None:
+            raise Unlawful("it approves no proposal")
+        name = statement.facts["name"]
+        if name in proposal.signers:
+            raise Unlawful(f"{name} has signed already")
+        text = approval_text(self._origin, proposal.statement.id, proposal.digest)
+        self._check_signature(name, text, statement.facts["signature"])
+        key = self.people[name].key
+        if key in proposal.keys:
+            raise Unlawful("nobody signs twice")
+        proposal.signers[name] = index
+        proposal.keys.add(key)
+
+    def _add_disposal(self, index: int, leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        document = -1 if leaf.previous is None else leaf.previous
+        if self.documents.get(document) != (leaf.category, leaf.event):
+            raise Unlawful("it disposes of no document of this class and event")
+        if document in self.gone:
+            raise Unlawful("that document was disposed of already")
+        proposal = self.proposals.get(index_of(statement.facts["proposal"]))
+        if proposal is None or proposal.statement.id != statement.facts["proposal"]:
+            raise Unlawful("nobody proposed it")
+        why = self.disposable(document, proposal, date.fromisoformat(statement.facts["clock"][:10]))
+        if why is not None:
+            raise Unlawful(f"disposed of though {why}")
+        self.gone[document] = index

@@ -1,0 +1,203 @@
+"""Holds, people, proposals and disposal as a person and as a script use them; keys and signatures by ssh-keygen."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from offices import Office, leaf
+from program import Obhut
+
+pytestmark = [pytest.mark.interop, pytest.mark.needs("ssh-keygen")]
+
+
+class Desk(Obhut):
+    """Somebody at the command line, before an archive whose first documents came in 40 days ago."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base)
+        from datetime import UTC, datetime
+
+        self.office = Office(base, today=datetime.now(UTC).date() - timedelta(days=40))
+        self.old = self.office.file(b"old", event=date(2001, 1, 1))[0]
+        self.new = self.office.file(b"new")[0]
+        self.environ["OBHUT_ARCHIVE"] = str(self.office.root)
+        for name in ("anna", "bert", "carla"):
+            self.office.key_of(name)
+
+    def archive(self, *words: str) -> str:
+        """Runs a command that ends well; gives what it printed."""
+        run = self("archive", *words, *self.key(words[0]))
+        assert run.code == 0, run.err
+        return run.out
+
+    def refused(self, id: str, *words: str) -> str:
+        """Runs a command that is refused and changes nothing; gives what it said."""
+        before = {path: path.read_bytes() for path in self.office.files()}
+        run = self("archive", *words, *self.key(words[0]))
+        assert (run.code, f"[{id}]" in run.err, "next: " in run.err) == (1, True, True), run.err
+        assert {path: path.read_bytes() for path in self.office.files()} == before
+        return run.err
+
+    def key(self, verb: str) -> list[str]:
+        reading = {"status", "show", "list", "get", "verify", "witness"}
+        return [] if verb in reading else ["--key-file", str(self.office.key)]
+
+    def enrol(self, name: str, *more: str) -> list[str]:
+        return ["enrol", name, "--key", f"keys/{name}.pub", *more]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_from_enrolment_to_certificate(desk: Desk, tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        assert desk.archive(*desk.enrol(name)) == f"{name} may sign from now on\n"
+    assert "has to vouch" in desk.refused("unlawful", *desk.enrol("carla"))
+    desk.archive(*desk.enrol("carla", "--voucher", "anna", "--sign-with", "keys/anna"))
+    assert "2 documents are locked for as long as the law asks; 0 wait" in desk.archive("settle")
+    held = desk.archive("hold", desk.old, "--who", "court", "--why", "lawsuit", "--until", "2099-12-31")
+    assert "keeps 1 documents until 2099-12-31" in held
+    desk.archive("witness", "--state", "judge", "--name", "example.net/witness", "-o", "now.checkpoint")
+    clock = ("--checkpoint", "now.checkpoint", "--witness", "judge/witness.vkey")
+    desk.refused("second-clock", "propose")
+    assert "nothing may go" in desk.archive("propose", *clock)
+    assert "no other hold keeps 1 of its documents" in desk.archive(
+        "release", held.split()[1], "--who", "court", "--why", "settled"
+    )
+    assert desk.archive("propose", *clock, "--dry-run").splitlines()[2].split()[0] == desk.old
+    proposal = desk.archive("propose", *clock).splitlines()[-2].split()[1].rstrip(":")
+    assert "made on" not in desk.refused("proposal-unapproved", "dispose", proposal, *clock)
+    assert desk.archive("approve", proposal, "--as", "anna", "--sign-with", "keys/anna").startswith("signed by anna, 2")
+    # The second one signs on another machine.
+    (tmp_path / "text").write_text(desk.archive("approve", proposal, "--print"))
+    subprocess.run(
+        ["ssh-keygen", "-Y", "sign", "-n", "obhut-archive", "-f", "keys/carla", "text"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    assert "signed by anna and carla" in desk.archive("approve", proposal, "--as", "carla", "--signature", "text.sig")
+    status = desk.archive("status")
+    assert "anna, bert, carla" in status
+    assert "anna, carla (2 of 2)" in status
+    assert "1 documents are gone" in desk.archive("dispose", proposal, *clock)
+    shown = desk.archive("show", desk.old)
+    assert "certificate" in shown
+    assert "2009-12-31" in shown
+    assert "document-0" not in shown
+    assert "1 documents in 1 objects, 3 B; 1 were disposed of" in desk.archive("verify")
+    desk.refused("document-unknown", "get", desk.old, "-o", "out")
+    assert "the signature of bert does not count any longer" in desk.archive(
+        "dismiss", "bert", "--voucher", "anna", "--sign-with", "keys/anna"
+    )
+
+
+def test_everything_as_json(desk: Desk) -> None:
+    for name in ("anna", "bert"):
+        [line] = desk("archive", *desk.enrol(name), *desk.key("enrol"), "--json").json()
+        assert (line["message_type"], line["action"]) == ("person", "enrol")
+
+    def said(*words: str) -> list[dict[str, object]]:
+        run = desk("archive", *words, *desk.key(words[0]), "--json")
+        assert run.code == 0, run.err
+        return run.json()
+
+    [held] = said("hold", desk.new, "--who", "x", "--why", "y")
+    assert (held["documents"], held["until"]) == ([desk.new], None)
+    [released] = said("release", str(held["id"]), "--who", "x", "--why", "y")
+    assert released["free"] == 1
+    said("witness", "--state", "judge", "--name", "example.net/witness", "-o", "now.checkpoint")
+    clock = ("--checkpoint", "now.checkpoint", "--witness", "judge/witness.vkey")
+    may_go, proposed = said("propose", *clock)
+    assert (may_go["id"], may_go["ended"]) == (desk.old, "2009-12-31")
+    assert proposed["documents"] == [desk.old]
+    proposal = str(proposed["id"])
+    [one] = said("approve", proposal, "--as", "anna", "--sign-with", "keys/anna")
+    [two] = said("approve", proposal, "--as", "bert", "--sign-with", "keys/bert")
+    assert (one["signed"], two["signed"], two["needed"]) == (["anna"], ["anna", "bert"], 2)
+    [status] = said("status")
+    assert isinstance(status["proposals"], list)
+    assert status["proposals"][0]["signed"] == ["anna", "bert"]
+    [gone] = said("dispose", proposal, *clock)
+    assert (gone["message_type"], gone["object"], gone["end"]) == ("disposed", "removed", "2009-12-31")
+    [settled] = said("settle")
+    assert (settled["documents"], settled["waiting"]) == (1, 0)
+    [record] = said("show", desk.new)
+    assert (record["class"], record["settled"]) == ("de/voucher", str(date.today()))
+    [certificate] = said("show", str(gone["certificate"]))
+    assert certificate["type"] == "disposal"
+    [verdict] = said("verify")
+    assert (verdict["documents"], verdict["disposed"], verdict["faults"]) == (1, 1, [])
+    [listed] = said("list")
+    assert leaf(str(listed["id"])) == leaf(desk.new)
+
+
+def test_what_is_refused_says_why_and_changes_nothing(desk: Desk, tmp_path: Path) -> None:
+    desk.archive(*desk.enrol("anna"))
+    desk.archive(*desk.enrol("bert"))
+    (tmp_path / "no.sig").write_text("x")
+    unknown = "9-0011223344556677"
+    for error, words in (
+        ("document-unknown", ["hold", unknown, "--who", "x", "--why", "y"]),
+        ("document-unknown", ["hold", desk.old, "1", "--who", "x", "--why", "y"]),
+        ("hold-unknown", ["release", unknown, "--who", "x", "--why", "y"]),
+        ("hold-unknown", ["release", desk.old, "--who", "x", "--why", "y"]),
+        ("document-unknown", ["propose", "--withdraw", unknown, "--why", "y"]),
+        ("proposal-unknown", ["approve", unknown, "--as", "anna", "--sign-with", "keys/anna"]),
+        ("proposal-unknown", ["approve", unknown, "--print"]),
+        ("second-clock", ["dispose", unknown]),
+        ("unlawful", desk.enrol("anna", "--voucher", "bert", "--sign-with", "keys/bert")),
+        ("unlawful", ["enrol", "anne", "--key", "keys/anna.pub", "--voucher", "bert", "--sign-with", "keys/bert"]),
+        ("person-key", ["enrol", "anne", "--key", "absent"]),
+        ("person-key", ["enrol", "anne", "--key", "keys/anna"]),
+        ("person-unknown", ["dismiss", "nobody", "--voucher", "bert", "--sign-with", "keys/bert"]),
+        ("signature-refused", ["dismiss", "anna", "--voucher", "bert", "--sign-with", "absent"]),
+        ("signature-refused", ["dismiss", "anna", "--voucher", "bert", "--signature", "absent"]),
+        ("unlawful", ["dismiss", "anna", "--voucher", "bert", "--signature", "no.sig"]),
+        ("unlawful", ["dismiss", "anna"]),
+        ("document-unknown", ["show", unknown]),
+        ("document-unknown", ["show", "x"]),
+    ):
+        desk.refused(error, *words)
+    for wrong in (
+        ["hold", desk.old, "--why", "y"],
+        ["propose", "--withdraw", desk.old],
+        ["propose", "--checkpoint", "x"],
+        ["approve", unknown],
+        ["approve", unknown, "--as", "anna"],
+        ["approve", unknown, "--sign-with", "keys/anna"],
+        ["approve", unknown, "--as", "anna", "--sign-with", "a", "--signature", "b"],
+        ["hold", desk.old, "--who", "x", "--why", "y", "--until", "tomorrow"],
+        ["init", "--store", "other", "--name", "a/b", "--business-year-end", "13-01"],
+    ):
+        assert desk("archive", *wrong).code == 2, wrong
+    assert not os.path.lexists(tmp_path / "other")
+
+
+def test_a_swiss_business_year(tmp_path: Path) -> None:
+    obhut = Obhut(tmp_path)
+    (tmp_path / "file").write_text("x")
+    line = (
+        "archive",
+        "init",
+        "--store",
+        "a",
+        "--name",
+        "example.ch/a",
+        "--country",
+        "ch",
+        "--business-year-end",
+        "06-30",
+    )
+    assert obhut(*line).code == 0
+    put = obhut("archive", "put", "file", "--store", "a", "--class", "record", "--event-date", "2026-07-01")
+    assert "as ch/record, kept until 2037-06-30" in put.out
+    [made] = obhut("archive", "list", "--store", "a", "--json").json()
+    assert made["keep_until"] == "2037-06-30"
+    assert json.loads((tmp_path / "a/archive.json").read_bytes())["business_year_end"] == "06-30"
