@@ -518,6 +518,24 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Nothing was written. See `obhut archive status`.",
         thing="statement",
     ),
+    "authority-missing": Entry(
+        "The archive {object} knows no time-stamping authority.",
+        "None was named yet.",
+        "Name one: `obhut archive stamp --authority NAME --url URL --certificates FILE`.",
+        thing="named here",
+    ),
+    "stamp-refused": Entry(
+        "There is no time stamp by {object}.",
+        "The authority did not answer, or its answer does not fit the question or its certificates.",
+        "See the detail. Nothing was kept of it; try again later.",
+        thing="this authority",
+        retry=True,
+    ),
+    "openssl-missing": Entry(
+        "The program openssl is not installed.",
+        "It checks time stamps.",
+        "Install it (Debian: apt-get install openssl).",
+    ),
     "proposal-unknown": Entry(
         "The archive has no proposal {object}.",
         "The id is misspelt, or is that of something else.",

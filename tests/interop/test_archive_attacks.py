@@ -255,7 +255,7 @@ class TestReceipts:
     def test_sound_ones_are_accepted_without_anything_of_ours(self, shelf: Attacked, given: dict[str, Any]) -> None:
         document = Path(os.fsdecode(shelf.source("document", CONTENTS[7])))
         code, out = self.judged(shelf, given, document)
-        assert (code, out.count("\n")) == (0, 5)
+        assert (code, out.count("\n")) == (0, 6)
         assert self.judged(shelf, given)[0] == 0
         first, last = read.receipt_of(shelf.vault(), shelf.ids[0]), read.receipt_of(shelf.vault(), shelf.ids[298])
         assert (self.judged(shelf, first)[0], self.judged(shelf, last)[0]) == (0, 0)

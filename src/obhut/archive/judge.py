@@ -16,6 +16,7 @@ from obhut.archive.description import DESCRIPTION
 from obhut.archive.ledger import Ledger
 from obhut.archive.record import Document, Leaf, RecordError, index_of_key, object_key, record_key
 from obhut.archive.replay import Fault, read_into
+from obhut.archive.stamps import STAMPS, judge_stamps, lines
 from obhut.log import merkle, tiles
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Verdict:
     disposed: int = 0
     objects: int = 0
     bytes: int = 0
+    #: What each authority says of the newest checkpoint that it stamped.
+    stamps: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     #: What is no fault, and yet nobody expects.
     remarks: list[Fault] = field(default_factory=list)
@@ -65,24 +68,35 @@ class Verdict:
 Progress = Callable[[Verdict, int, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Those whom the judge asks."""
+
+    #: Checks Ed25519 signatures.
+    verify: Check
+    #: Gives a checkpoint that the log's key signed. Raises ``ValueError``.
+    checkpoint: Callable[[bytes], Checkpoint]
+    #: Gives the time (Unix seconds) of a stamp over a SHA-256 by the owner of certificates. Raises ``ValueError``.
+    stamp: Callable[[bytes, bytes, str], int]
+
+
 def judge_archive(
-    files: Files, log: str, checkpoint: Checkpoint, verify: Check, today: date, progress: Progress
+    files: Files, log: str, checkpoint: Checkpoint, judges: Judges, today: date, progress: Progress
 ) -> Verdict:
     """Judges everything below a checkpoint whose signature was checked.
 
-    ``log`` is the folder of the log; ``verify`` checks Ed25519 signatures; ``today`` says which holds stand.
+    ``log`` is the folder of the log; ``today`` says which holds stand.
     """
     verdict = Verdict(size=checkpoint.size)
     leaves = list(read_leaves(files.get, log, checkpoint, verdict.faults))
     keys = _keys_by_index(files, verdict)
-    ledger = Ledger(checkpoint.origin, verify)
+    ledger = Ledger(checkpoint.origin, judges.verify)
     verdict.faults += read_into(
         ledger, leaves, lambda index: _statement_record(files, keys.get(index, []), leaves[index])
     )
-    if ledger.latest[0] > str(today + timedelta(days=1)):  # east of Greenwich tomorrow has begun
-        verdict.faults.append(
-            Fault(f"leaf {ledger.latest[1]}", f"it speaks of {ledger.latest[0]}, which is yet to come")
-        )
+    if early := ledger.later_than(checkpoint.size, today + timedelta(days=1)):  # in the east tomorrow has begun
+        verdict.faults.append(Fault(f"leaf {early[0]}", f"it speaks of {early[1]}, which is yet to come"))
+    _stamps(files, log, checkpoint, judges, ledger, verdict)
     _description(files, ledger, leaves, verdict)
     kept = _records(files, leaves, keys, ledger, verdict)
     _objects(files, kept, ledger, verdict, progress)
@@ -171,6 +185,28 @@ def _commits(leaf: bytes, data: bytes) -> bool:
         return Leaf.parse(leaf).commit == record.commitment_of(data)
     except RecordError:
         return False
+
+
+def _stamps(files: Files, log: str, checkpoint: Checkpoint, judges: Judges, ledger: Ledger, verdict: Verdict) -> None:
+    """Each stamp is one, over a checkpoint from which the log goes on."""
+    continues = continuity(checkpoint, lambda path: files.get(f"{log}/{path}"))
+    judged = judge_stamps(files.get, files.keys(STAMPS), judges.checkpoint, judges.stamp, continues, ledger)
+    verdict.faults += judged.faults
+    verdict.stamps = lines(judged)
+
+
+def continuity(now: Checkpoint, fetch: Callable[[str], bytes]) -> Callable[[Checkpoint], str | None]:
+    """A function that says what speaks against the log of ``now`` going on from a known checkpoint."""
+    reader = tiles.Reader(now.size, fetch)
+
+    def continues(known: Checkpoint) -> str | None:
+        try:
+            found = discontinuity(known, now, reader)
+        except (tiles.TileError, OSError) as error:
+            return _reason(error)
+        return found[1] if found else None
+
+    return continues
 
 
 def _description(files: Files, ledger: Ledger, leaves: Sequence[bytes | None], verdict: Verdict) -> None:

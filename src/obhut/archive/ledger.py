@@ -45,6 +45,16 @@ class Person:
     since: int
 
 
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Somebody who stamps checkpoints."""
+
+    name: str
+    url: str
+    #: PEM.
+    certificates: str
+
+
 @dataclass(slots=True)
 class Hold:
     """A reason to keep documents, whatever else is said."""
@@ -108,14 +118,19 @@ class Ledger:
         self.gone: dict[int, int] = {}
         #: ``(first leaf that is not covered, when, leaf)`` of each statement that settled documents.
         self.settlements: list[tuple[int, date, int]] = []
-        #: The latest day that a statement names as its own, and its leaf.
-        self.latest: tuple[str, int] = ("", 0)
+        #: Days that statements name as their own, each later than the one before: ``(leaf, day)``.
+        self.days: list[tuple[int, str]] = []
+        #: Authorities that stamp now.
+        self.authorities: dict[str, Authority] = {}
+        #: Certificates (PEM) of every authority that there was, by its name.
+        self.certificates: dict[str, list[str]] = {}
         #: What ``archive.json`` has to hold.
         self.description: str | None = None
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
         self._rules: dict[str, Rule] = {
             "archive": self._add_archive,
             "person": self._add_person,
+            "authority": self._add_authority,
             "hold": self._add_hold,
             "release": self._add_release,
             "settled": self._add_settled,
@@ -137,8 +152,9 @@ class Ledger:
         if rule is None:
             raise Unlawful(f"this version does not know statements of the kind {leaf.kind}")
         rule(index, leaf, statement, record)
-        for time in (statement.at, statement.facts.get("clock", "")):
-            self.latest = max(self.latest, (time[:10], index))
+        day = max(statement.at, statement.facts.get("clock", ""))[:10]
+        if not self.days or day > self.days[-1][1]:
+            self.days.append((index, day))
 
     # What follows from it
 
@@ -182,6 +198,11 @@ class Ledger:
         """To which day the lock of a document must last at least, once it is settled; nothing for one that is not."""
         settled = self.settled_on(index)
         return None if settled is None or self.withdrawn(index) else self.free_from(index, settled[0])
+
+    def later_than(self, size: int, day: date) -> tuple[int, str] | None:
+        """A statement among the first ``size`` leaves that speaks of a later day, and that day; nothing if none does."""
+        found = [(leaf, said) for leaf, said in self.days if leaf < size and said > str(day)]
+        return found[0] if found else None
 
     def disposable(self, index: int, proposal: Proposal, today: date) -> str | None:
         """Why a document may not go on a day by a proposal; nothing if it may. Holds win over everything."""
@@ -276,6 +297,18 @@ class Ledger:
             check_signature(person.key, text, signature or "", self._verify)
         except SignatureError as error:
             raise Unlawful(f"the signature of {name}: {error}") from None
+
+    def _add_authority(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        facts = statement.facts
+        name = facts["name"]
+        if facts["action"] == "remove":
+            if self.authorities.pop(name, None) is None:
+                raise Unlawful(f"there is no authority {name}")
+        elif name in self.authorities or not (facts["url"] and facts["certificates"]):
+            raise Unlawful(f"there is an authority {name} already, or it has no address and no certificates")
+        else:
+            self.authorities[name] = Authority(name, facts["url"], facts["certificates"])
+            self.certificates.setdefault(name, []).append(facts["certificates"])
 
     def _add_hold(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
         self.holds[index] = Hold(statement, self._covered(statement))

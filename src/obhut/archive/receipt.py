@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from obhut.archive.vault import Logged
     from obhut.log.note import Checkpoint, Key, Note
 
-#: What a receipt says of time stamps while the archive has no authority.
+#: What a receipt says of time stamps while the archive has no authority, and until one has answered.
 NO_STAMP: Final = "none configured"
+PENDING: Final = "pending"
 
 
-def make(entry: Logged, checkpoint: Checkpoint, note: Note, key: Key, subtrees: merkle.Subtrees) -> dict[str, Any]:
-    """The receipt of a document under a checkpoint that covers it."""
+def make(
+    entry: Logged, checkpoint: Checkpoint, note: Note, key: Key, subtrees: merkle.Subtrees, stamp: str | dict[str, str]
+) -> dict[str, Any]:
+    """The receipt of a document under a checkpoint that covers it; ``stamp`` is of that checkpoint, or says why there is none."""
     document = entry.document
     proof = merkle.inclusion(document.index, checkpoint.size, subtrees)
     return {
@@ -38,7 +41,7 @@ def make(entry: Logged, checkpoint: Checkpoint, note: Note, key: Key, subtrees: 
         "checkpoint": str(note),
         "log_key": str(key),
         "lock": document.lock,
-        "stamp": NO_STAMP,
+        "stamp": stamp,
     }
 
 

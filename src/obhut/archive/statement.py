@@ -16,6 +16,9 @@ from obhut.archive.record import DAY, ID, SALT, VERSION, RecordError, commitment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: What an authority may be called: its stamps are files of that name.
+AUTHORITY: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
@@ -29,6 +32,10 @@ def _is_person(value: Any) -> bool:
 
 def _is_person_or_nothing(value: Any) -> bool:
     return value is None or _is_person(value)
+
+
+def _is_authority(value: Any) -> bool:
+    return isinstance(value, str) and AUTHORITY.fullmatch(value) is not None
 
 
 def _is_text_or_nothing(value: Any) -> bool:
@@ -74,6 +81,13 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
         "key": _is_text,
         "voucher": _is_person_or_nothing,
         "signature": _is_text_or_nothing,
+    },
+    # Stamps of this authority count from now on (or no longer): its certificates in PEM.
+    "authority": {
+        "action": _one_of("add", "remove"),
+        "name": _is_authority,
+        "url": _is_text_or_nothing,
+        "certificates": _is_text_or_nothing,
     },
     # These documents stay, whatever else is said; to a day, or until it is released.
     "hold": {"documents": _are_ids, "who": _is_text, "why": _is_text, "until": _is_day_or_nothing},

@@ -53,6 +53,9 @@ class Store(Protocol):
     def keys(self, folder: str) -> list[str]:
         """All keys below a folder, in order; what a stop left half written is none."""
 
+    def any(self, folder: str) -> bool:
+        """Whether there is a key below a folder."""
+
     def put_once(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
         """Durable when it returns, and locked until then (Unix seconds). Raises ``archive-damaged`` where other bytes lie."""
 
@@ -140,6 +143,10 @@ class LocalStore:
             below = os.path.relpath(path, self.root)
             found += [f"{below}/{name}" for name in files if not _TEMPORARY.search(name)]
         return sorted(found)
+
+    def any(self, folder: str) -> bool:
+        """Whether the folder is there: none is made without something in it."""
+        return (self.root / folder).is_dir()
 
     def put_once(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
         """Bytes under keys that are new, or have these bytes already."""

@@ -11,14 +11,13 @@ import base64
 import hashlib
 import json
 import os
-import subprocess
 import sys
-import tempfile  # noqa: TID251  (a program of its own: openssl reads files, and nothing in them is secret)
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from obhut.archive.judge import discontinuity, judge_archive
+from obhut.archive.judge import Judges, discontinuity, judge_archive
+from obhut.archive.openssl import OpensslError, StampError, check_stamp, signed_with
 from obhut.archive.record import LOG, RECEIPT, commitment
 from obhut.log import merkle, note
 from obhut.log.merkle import ProofError
@@ -32,9 +31,6 @@ _ABOUT: Final = (
     "Checks the receipt of an archived document: that it is in the log, and that the log's key signed it. "
     "Or a whole archive: every document, record and entry of the log."
 )
-
-#: What comes before the 32 bytes of an Ed25519 key in its DER form (RFC 8410).
-_ED25519_DER: Final = bytes.fromhex("302a300506032b6570032100")
 
 
 class Refused(Exception):  # noqa: N818  (a verdict)
@@ -50,6 +46,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--against", type=Path, help="with --store: a checkpoint that was kept elsewhere")
     parser.add_argument("--witness", type=Path, help="with --against: the key of the witness that must have signed it")
     parser.add_argument("--key", type=Path, help="the log's key (.vkey) as you know it from elsewhere")
+    parser.add_argument(
+        "--authority", type=Path, help="certificates (PEM) of whom the receipt's time stamp must be from"
+    )
     chosen = parser.parse_args(arguments)
     if (chosen.receipt is None) == (chosen.store is None):
         parser.error("name a receipt, or a folder with --store")
@@ -57,10 +56,10 @@ def main(arguments: list[str]) -> int:
         parser.error("--against goes with --store, and --witness with --against")
     try:
         if chosen.store is None:
-            lines = check(chosen.receipt, chosen.document, chosen.key)
+            lines = check(chosen.receipt, chosen.document, chosen.key, chosen.authority)
         else:
             lines = check_store(chosen.store, chosen.key, chosen.against, chosen.witness)
-    except (Refused, OSError) as error:
+    except (Refused, OpensslError, OSError) as error:
         lines = [f"REFUSED: {error}"]
     for line in lines:
         print(line)  # noqa: T201  (a program of its own)
@@ -76,15 +75,15 @@ def check_store(store: Path, key_file: Path | None, against: Path | None, witnes
         if against is not None:
             shown.append(_goes_on(store, key, now, against, witness_file))
         today = datetime.now(UTC).date()  # noqa: TID251  (a program of its own)
-        verdict = judge_archive(
-            _Folder(store), LOG, now, verify_with_openssl, today, lambda _verdict, _objects, _bytes: None
-        )
+        judges = Judges(signed_with, lambda data: _known(data, key), check_stamp)
+        verdict = judge_archive(_Folder(store), LOG, now, judges, today, lambda _verdict, _objects, _bytes: None)
     except (NoteError, TileError, ValueError) as error:
         raise Refused(str(error)) from None
     if key_file is None:
         shown.append("That key lies in the archive itself. Compare it with the one you know.")
     shown += [f"Note: {remark.object}: {remark.what}" for remark in verdict.remarks]
     shown += [f"FAULT: {fault.object}: {fault.what}" for fault in verdict.faults]
+    shown += [f"Time stamp: {line}." for line in verdict.stamps]
     gone = f"; {verdict.disposed} were disposed of" if verdict.disposed else ""
     shown.append(f"{verdict.documents} documents in {verdict.objects} objects, {verdict.bytes} bytes{gone}.")
     return shown
@@ -93,13 +92,20 @@ def check_store(store: Path, key_file: Path | None, against: Path | None, witnes
 def _checkpoint(data: bytes, key: Key, *also: Key) -> Checkpoint:
     """A checkpoint that the log, and whoever else has to, signed."""
     signed = Note.parse(data)
-    missing = {key, *also} - set(signed.signers([key, *also], verify_with_openssl))
+    missing = {key, *also} - set(signed.signers([key, *also], signed_with))
     if missing:
         raise Refused(f"the checkpoint is not signed by {', '.join(sorted(k.name for k in missing))}")
     checkpoint = Checkpoint.parse(signed.text)
     if checkpoint.origin != key.name:
         raise Refused(f"the checkpoint is of {checkpoint.origin}, not of {key.name}")
     return checkpoint
+
+
+def _known(data: bytes, key: Key) -> Checkpoint:
+    try:
+        return _checkpoint(data, key)
+    except Refused as error:
+        raise ValueError(str(error)) from None
 
 
 def _goes_on(store: Path, key: Key, now: Checkpoint, against: Path, witness_file: Path | None) -> str:
@@ -146,16 +152,18 @@ class _Folder:
         return digest, size
 
 
-def check(receipt_file: Path, document: Path | None, key_file: Path | None) -> list[str]:
+def check(receipt_file: Path, document: Path | None, key_file: Path | None, authority_file: Path | None) -> list[str]:
     """Checks a receipt; gives what was shown, a line each. Raises :class:`Refused`."""
     try:
         receipt = json.loads(receipt_file.read_bytes())
-        return _check_receipt(receipt, document, key_file)
+        return _check_receipt(receipt, document, key_file, authority_file)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{receipt_file} is no receipt: {type(error).__name__}: {error}") from None
 
 
-def _check_receipt(receipt: dict[str, Any], document: Path | None, key_file: Path | None) -> list[str]:
+def _check_receipt(
+    receipt: dict[str, Any], document: Path | None, key_file: Path | None, authority_file: Path | None
+) -> list[str]:
     if receipt["format"] != RECEIPT:
         raise Refused(f"the receipt has the format {receipt['format']}; this verifier knows {RECEIPT}")
     record_bytes, leaf_bytes = receipt["record"].encode(), receipt["leaf"].encode()
@@ -173,8 +181,32 @@ def _check_receipt(receipt: dict[str, Any], document: Path | None, key_file: Pat
     checkpoint = _covered(receipt, leaf_bytes)
     shown.append(f"The leaf is entry {receipt['index']} of the {checkpoint.size} entries of log {checkpoint.origin}.")
     shown.append(_signed(receipt, checkpoint, key_file))
-    shown.append(f"Time stamp: {receipt['stamp']}. Lock at receipt: {receipt['lock']['mode']}.")
+    shown.append(_stamped(receipt, authority_file))
+    shown.append(f"Lock at receipt: {receipt['lock']['mode']} until {receipt['lock']['until']}.")
     return shown
+
+
+def _stamped(receipt: dict[str, Any], authority_file: Path | None) -> str:
+    """What an authority says of when the checkpoint was there."""
+    stamp = receipt["stamp"]
+    if isinstance(stamp, str):
+        if authority_file is not None:
+            raise Refused(f"the receipt has no time stamp: {stamp}")
+        return f"Time stamp: {stamp}."
+    certificates = stamp["certificates"] if authority_file is None else authority_file.read_text()
+    digest = hashlib.sha256(receipt["checkpoint"].encode()).digest()
+    try:
+        time = check_stamp(digest, base64.b64decode(stamp["reply"], validate=True), certificates)
+    except StampError as error:
+        raise Refused(f"the time stamp does not hold: {error}") from None
+    said = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if said != stamp["time"]:
+        raise Refused(f"the receipt says another time than its stamp: {said}")
+    if authority_file is None:
+        return (
+            f"{stamp['authority']} stamped the checkpoint at {said}. Its certificates are in the receipt: compare them."
+        )
+    return f"The authority in {authority_file} stamped the checkpoint at {said}."
 
 
 def _consistent(receipt: dict[str, Any], record: dict[str, Any]) -> None:
@@ -202,7 +234,7 @@ def _covered(receipt: dict[str, Any], leaf: bytes) -> Checkpoint:
 def _signed(receipt: dict[str, Any], checkpoint: Checkpoint, key_file: Path | None) -> str:
     try:
         key = Key.parse(receipt["log_key"] if key_file is None else key_file.read_text())
-        Note.parse(receipt["checkpoint"].encode()).signers([key], verify_with_openssl)
+        Note.parse(receipt["checkpoint"].encode()).signers([key], signed_with)
     except NoteError as error:
         raise Refused(f"the log's key did not sign the checkpoint: {error}") from None
     if key.name != checkpoint.origin or key.kind != note.ED25519:
@@ -219,21 +251,6 @@ def _hashed(document: Path) -> tuple[int, str]:
             hasher.update(piece)
             size += len(piece)
     return size, hasher.hexdigest()
-
-
-def verify_with_openssl(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether openssl takes that for an Ed25519 signature."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = {name: Path(folder) / name for name in ("key", "message", "signature")}
-        paths["key"].write_bytes(_ED25519_DER + public)
-        paths["message"].write_bytes(message)
-        paths["signature"].write_bytes(signature)
-        command = ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", str(paths["key"]), "-rawin",
-                   "-in", str(paths["message"]), "-sigfile", str(paths["signature"])]  # fmt: skip
-        try:
-            return subprocess.run(command, capture_output=True, check=False).returncode == 0
-        except FileNotFoundError:
-            raise Refused("the program openssl is not installed") from None
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import classes, receipt
+from obhut.archive.stamps import STAMPS
 from obhut.archive.vault import Incoming
 from obhut.errors import ObhutError
 from obhut.gojson import as_written
@@ -123,14 +124,17 @@ def _put_group(
     return zip(entries, receipts(vault, entries, note), strict=True)
 
 
-def receipts(vault: Vault, entries: Sequence[Logged], note: Note) -> Iterator[dict[str, Any]]:
-    """A receipt for each document under one checkpoint."""
+def receipts(
+    vault: Vault, entries: Sequence[Logged], note: Note, stamp: dict[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """A receipt for each document under one checkpoint, and with its stamp if there is one."""
     from obhut.log.note import Checkpoint
 
     checkpoint = Checkpoint.parse(note.text)
     reader = tiles.Reader(checkpoint.size, vault.fetch)
+    said: str | dict[str, str] = stamp or (receipt.PENDING if vault.store.any(STAMPS) else receipt.NO_STAMP)
     for entry in entries:
-        yield receipt.make(entry, checkpoint, note, vault.key, reader)
+        yield receipt.make(entry, checkpoint, note, vault.key, reader, said)
 
 
 def _look(path: Path, event: date | None, latest: date) -> Found:

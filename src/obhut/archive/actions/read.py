@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from obhut.archive import record, sequencer
+from obhut.archive import clocks, record, sequencer
 from obhut.archive.actions.put import receipts
+from obhut.archive.actions.stamp import judged
+from obhut.archive.actions.survey import survey
 from obhut.archive.classes import CLASSES
 from obhut.archive.record import object_key
+from obhut.archive.stamps import STAMPS, note_key
 from obhut.archive.statement import Statement
 from obhut.archive.vault import Logged, parsed, parsed_any, record_keys
 from obhut.errors import ObhutError
 from obhut.log import tiles
+from obhut.log.note import Note
 from obhut.world import durable
 
 if TYPE_CHECKING:
@@ -57,8 +62,11 @@ def copy_out(vault: Vault, id: str, target: Path) -> Document:
     return document
 
 
-def receipt_of(vault: Vault, id: str) -> dict[str, Any]:
-    """The receipt of a document under the newest checkpoint."""
+def receipt_of(vault: Vault, id: str, *, renew: bool = False) -> dict[str, Any]:
+    """The receipt of a document: under the first stamped checkpoint that covers it, or the newest one with ``renew``.
+
+    While there is none, under the newest checkpoint. Raises ``document-unknown``, ``archive-damaged``.
+    """
     data = vault.record(id)
     document = parsed(id, data)
     stated = vault.stated()
@@ -66,7 +74,26 @@ def receipt_of(vault: Vault, id: str) -> dict[str, Any]:
         raise ObhutError("document-unknown", id, "it was never logged")
     entry = Logged(document, data, record.leaf(document, data))
     _same_leaf(vault, entry, stated)
-    return next(iter(receipts(vault, [entry], stated.note)))
+    return next(iter(_stamped(vault, entry, renew=renew) or receipts(vault, [entry], stated.note)))
+
+
+def _stamped(vault: Vault, entry: Logged, *, renew: bool) -> Iterator[dict[str, Any]] | None:
+    """The receipt with a stamp, if there is one that covers the leaf."""
+    if not vault.store.any(STAMPS):
+        return None
+    found = judged(survey(vault))
+    covering = [proof for proof in found.proved if proof.stamp.size > entry.document.index]
+    if not covering:
+        return None
+    proof = max(covering, key=lambda proof: (proof.time, proof.stamp.size)) if renew else covering[0]
+    note, reply = vault.store.get(note_key(proof.stamp.size)), vault.store.get(proof.stamp.key)
+    stamp = {
+        "authority": proof.stamp.authority,
+        "time": clocks.reading("", proof.time).time,
+        "reply": base64.b64encode(reply).decode(),
+        "certificates": proof.certificates,
+    }
+    return receipts(vault, [entry], Note.parse(note), stamp)
 
 
 def _same_leaf(vault: Vault, entry: Logged, stated: sequencer.Stated) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from obhut.archive import history
+from obhut.archive.actions.stamp import judges, openssl_there
 from obhut.archive.clocks import Reading, reading
 from obhut.archive.judge import judge_archive
 from obhut.archive.record import LOG
 from obhut.archive.witness import cosigned
 from obhut.errors import ObhutError
 from obhut.log.note import Key, NoteError
-from obhut.world import secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,8 @@ def verify(vault: Vault, today: date, reporter: Reporter) -> Verdict:
         reporter.progress("verify", {**counters, "total_known": 1, "errors": len(so_far.faults)}, [])
 
     checkpoint = vault.stated().checkpoint
-    verdict = judge_archive(_Files(vault.store), LOG, checkpoint, secret.verify, today, progress)
+    with openssl_there():
+        verdict = judge_archive(_Files(vault.store), LOG, checkpoint, judges(vault), today, progress)
     reporter.end_progress()
     return verdict
 

@@ -27,6 +27,7 @@ VERBS = {
     "propose": (f"{_HERE}.disposal", "propose", "Propose what may go, and why."),
     "approve": (f"{_HERE}.disposal", "approve", "Sign a proposal."),
     "dispose": (f"{_HERE}.disposal", "dispose", "Carry out a proposal that two people have signed."),
+    "stamp": (f"{_HERE}.stamp", "stamp", "Have the log stamped with the time by others; for every hour."),
     "verifier": (f"{_HERE}.verifier", "verifier", "Write the verifier that works without Obhut."),
     "classes": (f"{_HERE}.classes", "classes", "Show the classes of retention."),
 }

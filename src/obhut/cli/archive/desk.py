@@ -181,13 +181,16 @@ def second_clock(function: F) -> F:
 
 
 def agreed(desk: Desk, vault: Vault, checkpoint: str | None, witness: str | None) -> Agreed:
-    """What this machine's clock and a witness agree on. Raises ``second-clock``."""
+    """What this machine's clock and a witness, or whoever stamped, agree on. Raises ``second-clock``."""
     from obhut.archive import clocks
+    from obhut.archive.actions.stamp import readings
     from obhut.archive.actions.verify import witnessed
 
     if (checkpoint is None) != (witness is None):
         raise click.UsageError("--checkpoint and --witness belong together")
-    others = [] if checkpoint is None or witness is None else [witnessed(vault, checkpoint, witness)]
+    others = readings(vault)
+    if checkpoint is not None and witness is not None:
+        others.append(witnessed(vault, checkpoint, witness))
     found = clocks.agree(clocks.Reading(desk.host, desk.now), others)
     if found is None:
         raise ObhutError("second-clock")

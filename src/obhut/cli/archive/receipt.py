@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 )
 @click.argument("id")
 @with_desk
+@click.option("--renew", is_flag=True, help="With the newest time stamp, not the first one.")
 @click.option("-o", "--output", metavar="FILE", help="A new file for it.  [default: standard output]")
-def receipt(desk: Desk, id: str, output: str | None) -> None:
-    """Write the receipt of a document, under the newest checkpoint of the log.
+def receipt(desk: Desk, id: str, output: str | None, *, renew: bool) -> None:
+    """Write the receipt of a document: with the first time stamp that covers it, or else under the newest checkpoint.
 
     Whoever has the receipt and the document can check them without Obhut: see `obhut archive verifier`.
     """
@@ -32,7 +33,7 @@ def receipt(desk: Desk, id: str, output: str | None) -> None:
     from obhut.cli.archive.desk import write_new
     from obhut.cli.console import safe
 
-    made = receipt_of(desk.vault(), id)
+    made = receipt_of(desk.vault(), id, renew=renew)
     if output is None:
         desk.console.out_bytes(encode(made))
         return

@@ -57,6 +57,8 @@ def verify(desk: Desk, against: tuple[str, ...], witness: str | None) -> None:
         for fault in verdict.faults:
             desk.reporter.warn(f"fault: {safe(fault.object)}: {safe(fault.what)}")
         amount = f"{verdict.documents} documents in {verdict.objects} objects, {format_bytes(verdict.bytes)}"
+        for line in verdict.stamps:
+            desk.reporter.say(f"time stamp: {line}")
         gone = f"; {verdict.disposed} were disposed of" if verdict.disposed else ""
         desk.reporter.say(f"log of {verdict.size} entries, {amount}{gone}")
     if verdict.faults:
