@@ -225,7 +225,11 @@ def _description(files: Files, ledger: Ledger, leaves: Sequence[bytes | None], v
 
 
 def _records(
-    files: Files, leaves: Sequence[bytes | None], keys: dict[int, list[str]], ledger: Ledger, verdict: Verdict
+    files: Files,
+    leaves: Sequence[bytes | None],
+    keys: dict[int, list[str]],
+    ledger: Ledger,
+    verdict: Verdict,
 ) -> dict[int, Document]:
     """Each leaf has its record, and each record its leaf. Gives the documents that must be there."""
     kept: dict[int, Document] = {}

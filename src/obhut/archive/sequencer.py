@@ -53,6 +53,14 @@ def _signed(checkpoint: note.Checkpoint, key: Key, signer: Signer) -> bytes:
     return bytes(note.Note(str(checkpoint), ()).signed(key, signer.sign))
 
 
+def tidy(store: Store, folder: str, before: int, size: int) -> None:
+    """Takes away narrow tiles and bundles whose full one is stated: readers take that one instead."""
+    for place in tiles.grown(before, size):
+        if place.width == tiles.WIDTH:
+            for key in store.keys(f"{folder}/{place.path}.p"):
+                store.drop(key)
+
+
 class Sequencer:
     """Appends to the log below ``folder`` of a store; whoever makes one keeps other writers out meanwhile."""
 
@@ -92,18 +100,11 @@ class Sequencer:
         self._put(items)
         checkpoint = _signed(note.Checkpoint(self._key.name, self.size, self._edge.root()), self._key, self._signer)
         self._put([(CHECKPOINT, checkpoint)])
-        self._tidy(before)
+        tidy(self._store, self._folder, before, self.size)
         return checkpoint
 
     def _put(self, items: Sequence[tuple[str, bytes]]) -> None:
         self._store.put_edge([(f"{self._folder}/{path}", data) for path, data in items])
-
-    def _tidy(self, before: int) -> None:
-        """Takes away narrow tiles and bundles whose full one is stated: readers take that one instead."""
-        for place in tiles.grown(before, self.size):
-            if place.width == tiles.WIDTH:
-                for key in self._store.keys(f"{self._folder}/{place.path}.p"):
-                    self._store.drop(key)
 
     def _load(self, checkpoint: note.Checkpoint) -> tiles.Edge:
         try:

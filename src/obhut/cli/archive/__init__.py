@@ -28,6 +28,7 @@ VERBS = {
     "approve": (f"{_HERE}.disposal", "approve", "Sign a proposal."),
     "dispose": (f"{_HERE}.disposal", "dispose", "Carry out a proposal that two people have signed."),
     "stamp": (f"{_HERE}.stamp", "stamp", "Have the log stamped with the time by others; for every hour."),
+    "mirror": (f"{_HERE}.mirror", "mirror", "Keep a second copy, checked against the log."),
     "verifier": (f"{_HERE}.verifier", "verifier", "Write the verifier that works without Obhut."),
     "classes": (f"{_HERE}.classes", "classes", "Show the classes of retention."),
 }

@@ -1,0 +1,48 @@
+"""``obhut archive mirror``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from obhut.cli.archive.desk import desk as with_desk
+from obhut.cli.lazy import ExamplesCommand
+
+if TYPE_CHECKING:
+    from obhut.cli.archive.desk import Desk
+
+
+@click.command(
+    cls=ExamplesCommand,
+    examples="""
+    obhut archive mirror --store /srv/archive --to /mnt/other-building/archive
+    """,
+)
+@with_desk
+@click.option("--to", required=True, metavar="DIR", help="The mirror's folder; a new one is made.")
+def mirror(desk: Desk, to: str) -> None:
+    """Keep a second copy of an archive in another place: one copy is no archive. Run it every day.
+
+    One way, without any key. What is copied is checked against the log; locks and holds are the same there, and what was
+    disposed of here goes there when its lock has ended. An archive whose log was cut or written anew is refused, and the
+    mirror stays as it was. `verify`, `get` and `receipt` work on a mirror as on the archive.
+    """
+    from dataclasses import asdict
+
+    from obhut.archive.actions.mirror import mirror as act
+    from obhut.archive.store import open_store
+    from obhut.backup.sizes import format_bytes
+    from obhut.cli.console import safe
+
+    done = act(desk.vault(), open_store(to), desk.clock() // 1_000_000_000, desk.reporter)
+    if desk.json:
+        desk.reporter.line({"message_type": "mirrored", "to": to, **asdict(done)})
+        return
+    for kept in done.kept:
+        desk.reporter.warn(f"{kept} was disposed of and is still locked in the mirror; a later run removes it")
+    gone = f", {done.disposed} went" if done.disposed else ""
+    desk.reporter.say(
+        f"{safe(to)} states {done.entries} entries ({done.entries - done.known} new): "
+        f"{done.objects} objects copied ({format_bytes(done.bytes)}){gone}"
+    )
