@@ -463,6 +463,12 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "See `obhut archive classes`.",
         thing="the given one",
     ),
+    "event-unknown": Entry(
+        "It is not known when the years of this class begin: {object}.",
+        "Its event comes after the document, like the end of a contract, so the date of the file says nothing.",
+        "Say the day with --event-date DAY, or that it has not come with --event-open; later `obhut archive event ID --date DAY`.",
+        thing="the given one",
+    ),
     "document-missing": Entry(
         "This document cannot be archived: {object}.",
         "It does not exist, is no regular file, or may not be read.",

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from archives import ORIGIN, stranger
-from obhut.archive.actions import dispose, look, people, read
+from archives import ORIGIN, Silent, stranger
+from obhut.archive.actions import dispose, look, people, put, read, settle
 from obhut.archive.record import LOG, Document, object_key, record_key
 from obhut.archive.statement import Statement, approval_text
 from obhut.errors import ObhutError
@@ -264,6 +264,75 @@ class TestHolds:
         size = office.vault().stated().checkpoint.size
         assert [office.release(hold), office.release(hold)] == [1, 1]
         assert office.vault().stated().checkpoint.size == size + 1, "it is said once"
+
+
+class TestEventsThatComeLater:
+    """A contract runs, and nobody knows how long: its years begin when it has ended."""
+
+    @pytest.fixture
+    def contract(self, office: Office) -> str:
+        path = office.source("contract", b"contract")
+        wish = put.Wish([path], "contract", None, "host", open=True)
+        [(entry, _)] = list(put.put(office.vault(), office.key, wish, at(office.today), Silent()))
+        return entry.document.id
+
+    def tell(self, office: Office, one: str, day: date) -> date | None:
+        _, end = settle.tell_event(office.vault(), office.key, one, day, "terminated", at(office.today))
+        return end
+
+    def test_it_stays_until_then_and_six_years_more(self, office: Office, contract: str) -> None:
+        assert document(office, contract).event is None
+        office.wait(15)
+        assert (office.settle().open, office.settle().open) == (1, 0)
+        keys = sorted([object_key(document(office, contract).digest), record_key(contract)])
+        assert office.vault().store.held() == keys, "marked like what is held"
+        office.sound()
+        accepted_by_strangers(office)
+        office.go_to(date(2050, 1, 1))
+        assert office.propose() is None
+        with refused("invalid-argument", "future"):
+            self.tell(office, contract, date(2050, 6, 1))
+        assert self.tell(office, contract, date(2049, 12, 31)) == date(2055, 12, 31)
+        assert {locked_until(office, key) for key in keys} == {date(2056, 1, 2)}
+        assert office.vault().store.held() == []
+        office.sound()
+        # It may be said again, for a later day.
+        assert self.tell(office, contract, date(2050, 1, 1)) == date(2056, 12, 31)
+        with refused("unlawful", "only to a later day"):
+            self.tell(office, contract, date(2049, 1, 1))
+        office.go_to(date(2057, 1, 1))
+        assert office.propose() is None
+        office.go_to(date(2057, 1, 2))
+        assert len(office.let_go().certificates) == 1
+        office.sound()
+        accepted_by_strangers(office)
+
+    def test_before_it_is_settled(self, office: Office, contract: str) -> None:
+        assert self.tell(office, contract, office.today) == date(2032, 12, 31)
+        office.wait(15)
+        assert (office.settle().open, office.vault().store.held()) == (0, [])
+        assert locked_until(office, record_key(contract)) == date(2033, 1, 2)
+        office.sound()
+
+    def test_it_is_never_guessed(self, office: Office, contract: str) -> None:
+        with refused("event-unknown"):
+            list(
+                put.put(office.vault(), office.key, put.Wish([], "contract", None, "host"), at(office.today), Silent())
+            )
+        [voucher] = office.file(b"voucher")
+        with refused("unlawful", "its event is known"):
+            self.tell(office, voucher, office.today)
+        with refused("document-unknown"):
+            self.tell(office, contract[:-1] + ("0" if contract[-1] != "0" else "1"), office.today)
+
+    def test_a_rule_of_ones_own(self, office: Office) -> None:
+        [one] = office.file(b"minutes", category="date", event=date(2030, 5, 6))
+        office.wait(15)
+        office.settle()
+        assert locked_until(office, record_key(one)) == date(2030, 5, 8)
+        office.go_to(date(2030, 5, 8))
+        assert len(office.let_go().certificates) == 1
+        office.sound()
 
 
 class TestClocks:

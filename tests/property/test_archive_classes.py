@@ -22,7 +22,13 @@ def last_of_year(day: date, month: int, on: int) -> bool:
 
 
 def walked(start: str, event: date, years: int, business: tuple[int, int]) -> date:
-    """From the event on: the end of its year, and so many more ends of years."""
+    """From the event on: the end of its year, and so many more ends of years; or so many years from the day itself."""
+    if start == "event":
+        day = event + timedelta(days=1)
+        for _ in range(years):
+            while (day.month, day.day) != (event.month, event.day):
+                day += timedelta(days=1)
+        return day - timedelta(days=1) if not years else day
     month, on = business if start == "business year" else (12, 31)
     day, ends = event, 0
     while True:

@@ -78,6 +78,7 @@ def test_everything_as_json(obhut: Obhut) -> None:
         (["put", "invoice.txt", "--class", "vouchers"], 1, "class-unknown"),
         (["put", "invoice.txt", "--class", "voucher", "--event-date", "2999-01-01"], 1, "invalid-argument"),
         (["put", "invoice.txt", "--class", "voucher", "--receipts", "absent"], 1, "io"),
+        (["put", "invoice.txt", "--class", "contract"], 1, "event-unknown"),
         (["put", "invoice.txt", "--class", "voucher", "--key-file", "absent"], 1, "archive-key"),
         (["put", "invoice.txt", "--class", "voucher", "--store", "absent"], 10, "archive-missing"),
         (["verify", "--store", "absent"], 10, "archive-missing"),

@@ -13,8 +13,8 @@ from typing import Final, Literal
 #: Goes up with every change of the table; each record says which one it was received under.
 POLICY: Final = 1
 
-#: What the years are counted from: the end of the year of the event, the end of the business year of the event.
-Start = Literal["calendar year", "business year"]
+#: What the years are counted from: the end of the year of the event, the end of the business year of the event, the event.
+Start = Literal["calendar year", "business year", "event"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Class:
     start: Start
     #: ``(since when, years)``, oldest first: what was in force on a day is the last one that had begun.
     years: tuple[tuple[date, int], ...]
+    #: Whether the event comes after the document, like the end of a contract: then nothing is guessed from the file.
+    later: bool = False
 
     def years_on(self, today: date) -> int:
         """The years in force on a day."""
@@ -39,6 +41,8 @@ class Class:
 
         ``business_year_end`` is month and day of the last day of a business year; 29 February is the last of February.
         """
+        if self.start == "event":
+            return _day(event.year + self.years_on(today), event.month, event.day)
         month, day = business_year_end if self.start == "business year" else (12, 31)
         first_end = _day(event.year, month, day)
         year = event.year + (first_end < event) + self.years_on(today)
@@ -112,6 +116,7 @@ CLASSES: Final[dict[str, Class]] = {
             "AO §147(1) Nr. 5",
             _CALENDAR,
             _always(6),
+            later=True,
         ),
         Class(
             "de/private-property",
@@ -153,10 +158,19 @@ CLASSES: Final[dict[str, Class]] = {
             _CALENDAR,
             _always(22),
         ),
+        Class(
+            "own/date",
+            "no law: a rule of one's own; the event is the last day on which it is to be kept",
+            "kein Gesetz: eine eigene Regel; das Ereignis ist der letzte Tag der Aufbewahrung",
+            "own rule",
+            "event",
+            _always(0),
+            later=True,
+        ),
     )
 }
 
 
 def find(name: str, country: str) -> Class | None:
-    """The class of a name, ``de/voucher`` or, in an archive of that country, ``voucher``."""
-    return CLASSES.get(name) or CLASSES.get(f"{country}/{name}")
+    """The class of a name, ``de/voucher`` or, in an archive of that country, ``voucher``; one's own have short names, too."""
+    return CLASSES.get(name) or CLASSES.get(f"{country}/{name}") or CLASSES.get(f"own/{name}")

@@ -316,7 +316,7 @@ def _locks(files: Files, kept: dict[int, Document], ledger: Ledger, today: date,
     holds: set[str] = set()
     for index, document in kept.items():
         needed = _needed(index, document, ledger)
-        held = bool(ledger.held(index, today))
+        held = index in ledger.documents and (bool(ledger.held(index, today)) or ledger.waits(index))
         for key in (record_key(document.id), object_key(document.digest)):
             until[key] = max(needed, until.get(key, 0))
             if held:

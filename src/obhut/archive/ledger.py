@@ -105,8 +105,10 @@ class Ledger:
         self._verify = verify
         #: Month and day of the last day of a business year.
         self._business = (12, 31)
-        #: Class and event of each document, by its leaf; those that went are in it.
-        self.documents: dict[int, tuple[str, str]] = {}
+        #: Class and event of each document, by its leaf, as it came in; those that went are in it.
+        self.documents: dict[int, tuple[str, str | None]] = {}
+        #: Days of events that came later, and when that was said.
+        self.events: dict[int, tuple[date, date]] = {}
         #: People whose signature counts now.
         self.people: dict[str, Person] = {}
         #: The leaf of the last change of people.
@@ -126,13 +128,14 @@ class Ledger:
         self.certificates: dict[str, list[str]] = {}
         #: What ``archive.json`` has to hold.
         self.description: str | None = None
-        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        self._pairs: dict[tuple[str, str | None], tuple[str, str | None]] = {}
         self._rules: dict[str, Rule] = {
             "archive": self._add_archive,
             "person": self._add_person,
             "authority": self._add_authority,
             "hold": self._add_hold,
             "release": self._add_release,
+            "event": self._add_event,
             "settled": self._add_settled,
             "proposal": self._add_proposal,
             "approval": self._add_approval,
@@ -164,13 +167,24 @@ class Ledger:
 
     def end(self, index: int, today: date) -> date | None:
         """The last day on which the law in force ``today`` asks for a document."""
-        category = self.category(index)
-        return category.end(self._event(index), today, self._business) if category else None
+        category, event = self.category(index), self.event(index)
+        return category.end(event, today, self._business) if category and event else None
 
     def free_from(self, index: int, today: date) -> date | None:
         """The first day on which it may go, and to which its lock lasts."""
-        category = self.category(index)
-        return category.locked_until(self._event(index), today, self._business) if category else None
+        category, event = self.category(index), self.event(index)
+        return category.locked_until(event, today, self._business) if category and event else None
+
+    def event(self, index: int) -> date | None:
+        """The day that a document's class counts from; nothing while it has not come."""
+        if index in self.events:
+            return self.events[index][0]
+        stated = self.documents[index][1]
+        return None if stated is None else date.fromisoformat(stated)
+
+    def waits(self, index: int) -> bool:
+        """Whether a document that is settled stays because its event has not come: it is marked like one that is held."""
+        return self.event(index) is None and index < self.settled_through() and not self.withdrawn(index)
 
     def settled_on(self, index: int) -> tuple[date, int] | None:
         """When the time to withdraw a document ended, and the leaf that says so."""
@@ -197,7 +211,10 @@ class Ledger:
     def lock_after_settling(self, index: int) -> date | None:
         """To which day the lock of a document must last at least, once it is settled; nothing for one that is not."""
         settled = self.settled_on(index)
-        return None if settled is None or self.withdrawn(index) else self.free_from(index, settled[0])
+        if settled is None or self.withdrawn(index):
+            return None
+        said = self.events[index][1] if index in self.events else settled[0]
+        return self.free_from(index, max(settled[0], said))
 
     def later_than(self, size: int, day: date) -> tuple[int, str] | None:
         """A statement among the first ``size`` leaves that speaks of a later day, and that day; nothing if none does."""
@@ -216,13 +233,15 @@ class Ledger:
             return None if self.withdrawn(index) else "the time to withdraw it had passed"
         free = self.free_from(index, today)
         if free is None:
-            return f"this version does not know its class {self.documents[index][0]}"
+            return self._why_not(index)
         return None if today >= free else f"the law asks for it until {self.end(index, today)}"
 
     # The rules
 
-    def _event(self, index: int) -> date:
-        return date.fromisoformat(self.documents[index][1])
+    def _why_not(self, index: int) -> str:
+        if self.category(index) is None:
+            return f"this version does not know its class {self.documents[index][0]}"
+        return "its event has not come"
 
     def _add_archive(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
         text = statement.facts["description"]
@@ -236,12 +255,13 @@ class Ledger:
         self.description = text
 
     def _add_document(self, index: int, leaf: Leaf) -> None:
-        if leaf.kind != "document" or leaf.category is None or leaf.event is None:
+        if leaf.kind != "document" or leaf.category is None:
             raise Unlawful("it is neither a document nor a statement")
-        try:
-            date.fromisoformat(leaf.event)
-        except ValueError:
-            raise Unlawful(f"no day is {leaf.event}") from None
+        if leaf.event is not None:
+            try:
+                date.fromisoformat(leaf.event)
+            except ValueError:
+                raise Unlawful(f"no day is {leaf.event}") from None
         pair = (leaf.category, leaf.event)
         self.documents[index] = self._pairs.setdefault(pair, pair)
 
@@ -319,6 +339,16 @@ class Ledger:
             raise Unlawful("it releases no hold that stands")
         hold.released = index
 
+    def _add_event(self, _index: int, leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        document = -1 if leaf.previous is None else leaf.previous
+        if document not in self.documents or document in self.gone:
+            raise Unlawful("there is no such document")
+        day = date.fromisoformat(statement.facts["day"])
+        known = self.event(document)
+        if self.documents[document][1] is not None or (known is not None and day <= known):
+            raise Unlawful(f"its event is known, {known}: only one that was open moves, and only to a later day")
+        self.events[document] = day, date.fromisoformat(statement.at[:10])
+
     def _add_settled(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
         through = statement.facts["through"]
         if not self.settled_through() <= through <= index:
@@ -334,7 +364,9 @@ class Ledger:
                     raise Unlawful(f"the time to withdraw document {at} had passed")
                 continue
             free = self.free_from(at, today)
-            if free is None or today < free:
+            if free is None:
+                raise Unlawful(f"document {at}: {self._why_not(at)}")
+            if today < free:
                 raise Unlawful(f"the law asks for document {at} until {self.end(at, today)}")
         self.proposals[index] = Proposal(statement, sha256(record).hexdigest(), covers)
 

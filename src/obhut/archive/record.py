@@ -54,8 +54,8 @@ class Document:
     name: str
     #: Its class of retention, ``de/voucher``.
     category: str
-    #: The day that the class counts from, ``2026-03-01``.
-    event: str
+    #: The day that the class counts from, ``2026-03-01``; nothing while it has not come.
+    event: str | None
     #: Version of the rules when it came in.
     policy: int
     #: When it came in, RFC 3339 UTC.
@@ -108,7 +108,7 @@ class Document:
                 document.encode() == data
                 and ID.fullmatch(document.id)
                 and _HEX.fullmatch(document.digest)
-                and DAY.fullmatch(document.event)
+                and (document.event is None or DAY.fullmatch(document.event))
                 and len(document.salt) == SALT
                 and document.size >= 0
             )

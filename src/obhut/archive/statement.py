@@ -92,6 +92,8 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
     # These documents stay, whatever else is said; to a day, or until it is released.
     "hold": {"documents": _are_ids, "who": _is_text, "why": _is_text, "until": _is_day_or_nothing},
     "release": {"who": _is_text, "why": _is_text},
+    # The day that a document's class counts from has come; it may be said again for a later day.
+    "event": {"day": _is_day, "why": _is_text},
     # The time to withdraw has passed for all leaves before this one: their locks last as long as the law asks.
     "settled": {"through": _is_number, "documents": _is_number},
     # These may go, says somebody; ``clock`` is the earlier of two.

@@ -42,7 +42,7 @@ class Incoming:
     size: int
     name: str
     category: str
-    event: str
+    event: str | None
     policy: int
     received: str
     source: dict[str, str]

@@ -66,9 +66,10 @@ def align(seen: Survey, today: date) -> None:
 
 
 def _keys(seen: Survey, today: date) -> Iterable[str]:
-    """Records and objects of all documents that are held."""
+    """Records and objects of all documents that are held, or whose event has not come."""
     ledger = seen.ledger
     covered = {index for hold in ledger.holds.values() if hold.stands(today) for index in hold.covers}
+    covered |= {index for index, (_, event) in ledger.documents.items() if event is None and ledger.waits(index)}
     for index in sorted(covered - ledger.gone.keys()):
         document = seen.document(index)
         if document is not None:

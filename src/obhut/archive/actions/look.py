@@ -47,7 +47,7 @@ def status(vault: Vault, today: date) -> Status:
     seen = survey(vault)
     ledger = seen.ledger
     live = seen.live()
-    ends = Counter(str(end.year) if (end := ledger.end(index, today)) else "?" for index in live)
+    ends = Counter(str(end.year) if (end := ledger.end(index, today)) else "open" for index in live)
     return Status(
         entries=vault.stated().checkpoint.size,
         documents=len(live),
@@ -113,7 +113,7 @@ def _of_document(seen: Survey, document: Document, today: date) -> dict[str, Any
         "size": document.size,
         "sha256": document.digest,
         "class": document.category,
-        "event": document.event,
+        "event": str(event) if (event := ledger.event(index)) else None,
         "received": document.received,
         "source": document.source,
         "keep_until": end.isoformat() if end else None,

@@ -39,6 +39,8 @@ class Wish:
     #: The day that the class counts from; without it the day on which each file was last written.
     event: date | None
     host: str
+    #: The event has not come yet.
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Found:
 
     path: Path
     size: int
-    event: date
+    event: date | None
 
 
 def put(
@@ -62,9 +64,11 @@ def put(
         raise ObhutError("class-unknown", wish.category, f"known are {', '.join(sorted(classes.CLASSES))}")
     # East of Greenwich today is tomorrow for a while.
     latest = date.fromisoformat(now[:10]) + timedelta(days=1)
-    if wish.event is not None and wish.event > latest:
+    if category.later and wish.event is None and not wish.open:
+        raise ObhutError("event-unknown", category.name, category.english)
+    if wish.event is not None and wish.event > latest and category.start != "event":
         raise ObhutError("invalid-argument", "--event-date", f"{wish.event} lies in the future")
-    found = [_look(Path(os.fsdecode(path)), wish.event, latest) for path in wish.paths]
+    found = [_look(Path(os.fsdecode(path)), wish, latest) for path in wish.paths]
     with vault.writing(key_path) as intake:
         tell_recovered(intake, reporter)
         done = 0
@@ -113,7 +117,7 @@ def _put_group(
             size=size,
             name=as_written(file.path.name),
             category=category,
-            event=file.event.isoformat(),
+            event=file.event.isoformat() if file.event else None,
             policy=classes.POLICY,
             received=now,
             source={"host": wish.host, "path": as_written(str(file.path.absolute()))},
@@ -137,7 +141,7 @@ def receipts(
         yield receipt.make(entry, checkpoint, note, vault.key, reader, said)
 
 
-def _look(path: Path, event: date | None, latest: date) -> Found:
+def _look(path: Path, wish: Wish, latest: date) -> Found:
     shown = as_written(str(path))
     try:
         facts = path.stat()
@@ -147,7 +151,8 @@ def _look(path: Path, event: date | None, latest: date) -> Found:
         raise ObhutError("document-missing", shown, "it is no regular file; an archive takes files one by one")
     if not os.access(path, os.R_OK):
         raise ObhutError("document-missing", shown, "it may not be read")
-    return Found(path, facts.st_size, event or _written(shown, facts.st_mtime, latest))
+    event = None if wish.open else wish.event or _written(shown, facts.st_mtime, latest)
+    return Found(path, facts.st_size, event)
 
 
 def _written(shown: str, seconds: float, latest: date) -> date:

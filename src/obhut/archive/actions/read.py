@@ -39,9 +39,9 @@ def documents(vault: Vault) -> Iterator[Document]:
 
 
 def kept_until(vault: Vault, document: Document, now: str) -> date | None:
-    """The last day on which the law in force asks for a document; nothing for a class that this version does not know."""
+    """The last day on which the law in force asks for a document that comes in now; nothing if its event has not come."""
     category = CLASSES.get(document.category)
-    if category is None:
+    if category is None or document.event is None:
         return None
     today, year = date.fromisoformat(now[:10]), vault.described.business_year_end
     return category.end(date.fromisoformat(document.event), today, year)

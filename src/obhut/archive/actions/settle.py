@@ -1,9 +1,12 @@
-"""Settling: after the time to withdraw has passed, the locks of documents last as long as the law asks."""
+"""Settling: after the time to withdraw has passed, the locks of documents last as long as the law asks.
+
+And the events that come later, such as the end of a contract: then it is known how long that is.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from obhut.archive.actions import holds
@@ -11,6 +14,7 @@ from obhut.archive.actions.survey import file, survey
 from obhut.archive.record import object_key, record_key
 from obhut.archive.store import seconds
 from obhut.archive.vault import Draft
+from obhut.errors import ObhutError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +40,8 @@ class Settled:
     withdrawn: int
     #: Ids of documents whose class this version does not know: their locks stay as they are.
     unknown: list[str]
+    #: Documents whose event has not come: they stay as long as it has not.
+    open: int
     #: Documents that are not due yet.
     waiting: int
     #: What the log says of it; nothing if nothing was due.
@@ -54,6 +60,7 @@ def settle(vault: Vault, key_path: Path, now: str) -> Settled:
         through = max((document.index + 1 for document in due), default=0)
         withdrawn = [document for document in due if seen.ledger.withdrawn(document.index)]
         unknown = [document.id for document in due if seen.ledger.category(document.index) is None]
+        to_come = sum(seen.ledger.event(document.index) is None for document in due)
         dates = _dates(seen, due, today)
         for at in range(0, len(dates), 2 * GROUP):
             vault.store.extend(dates[at : at + 2 * GROUP])
@@ -62,7 +69,30 @@ def settle(vault: Vault, key_path: Path, now: str) -> Settled:
             facts = {"through": through, "documents": len(dates) // 2}
             [filed] = file(intake, seen, [Draft("settled", facts, through - 1)], now)
         holds.align(seen, today)
-    return Settled(len(dates) // 2, len(withdrawn), unknown, waiting, filed)
+    return Settled(len(dates) // 2, len(withdrawn), unknown, to_come, waiting, filed)
+
+
+def tell_event(vault: Vault, key_path: Path, id: str, day: date, why: str, now: str) -> tuple[Filed, date | None]:
+    """Says that the event of a document has come; gives the statement, and the last day that the law asks for it then.
+
+    A lock of a document that is settled is extended before the log says so. Raises ``document-unknown``, ``unlawful``.
+    """
+    today = date.fromisoformat(now[:10])
+    with vault.writing(key_path) as intake:
+        seen = survey(vault)
+        [document] = seen.chosen([id])
+        category = seen.ledger.category(document.index)
+        if day > today + timedelta(days=1) and not (category and category.start == "event"):
+            raise ObhutError("invalid-argument", "--date", f"{day} lies in the future")
+
+        def extend() -> None:
+            if seen.ledger.settled_on(document.index) is not None:
+                vault.store.extend(_dates(seen, [document], today))
+
+        draft = Draft("event", {"day": day.isoformat(), "why": why}, document.index)
+        [filed] = file(intake, seen, [draft], now, extend)
+        holds.align(seen, today)
+    return filed, seen.ledger.end(document.index, today)
 
 
 def _due(seen: Survey, before: int) -> tuple[list[Document], int]:

@@ -20,6 +20,7 @@ VERBS = {
     "verify": (f"{_HERE}.verify", "verify", "Verify log, records and documents."),
     "witness": (f"{_HERE}.witness", "witness", "Remember the log elsewhere, and sign what goes on from there."),
     "settle": (f"{_HERE}.settle", "settle", "Lock documents for as long as the law asks; for every day."),
+    "event": (f"{_HERE}.event", "event", "Say that the event of a document has come, such as the end of a contract."),
     "hold": (f"{_HERE}.holding", "hold", "Keep documents beyond every end, for a reason."),
     "release": (f"{_HERE}.holding", "release", "End a hold."),
     "enrol": (f"{_HERE}.people", "enrol", "Let somebody sign what is to vanish."),

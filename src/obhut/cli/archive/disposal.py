@@ -54,9 +54,13 @@ def propose(
         day = agreed(desk, vault, checkpoint, witness)
         seen = survey(vault)
         may_go = acts.candidates(seen, day)
+        ledger = seen.ledger
         _list(
             desk,
-            [(seen.id(index), *seen.ledger.documents[index], str(seen.ledger.end(index, day.day))) for index in may_go],
+            [
+                (seen.id(index), ledger.documents[index][0], str(ledger.event(index)), str(ledger.end(index, day.day)))
+                for index in may_go
+            ],
         )
         if dry_run:
             return

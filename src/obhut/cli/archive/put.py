@@ -34,8 +34,17 @@ if TYPE_CHECKING:
     metavar="DAY",
     help="The day that the class counts from.  [default: when each file was last written]",
 )
+@click.option("--event-open", is_flag=True, help="That day has not come: the document stays until it has.")
 @click.option("--receipts", metavar="DIR", help="Write each receipt to DIR/ID.receipt.")
-def put(desk: Desk, files: tuple[bytes, ...], category: str, event_date: date | None, receipts: str | None) -> None:
+def put(
+    desk: Desk,
+    files: tuple[bytes, ...],
+    category: str,
+    event_date: date | None,
+    receipts: str | None,
+    *,
+    event_open: bool,
+) -> None:
     """Archive documents; each gets a receipt.
 
     A document is in the archive once its line is shown: its bytes, its record and a signed checkpoint of the log that
@@ -54,7 +63,9 @@ def put(desk: Desk, files: tuple[bytes, ...], category: str, event_date: date | 
     if receipts is not None and not Path(receipts).is_dir():
         raise ObhutError("io", receipts, "there is no such folder for receipts")
     vault = desk.vault()
-    wish = Wish(files, category, event_date, desk.host)
+    if event_open and event_date is not None:
+        raise click.UsageError("--event-date and --event-open exclude each other")
+    wish = Wish(files, category, event_date, desk.host, event_open)
     named = category
     ends: dict[str, date | None] = {}
     for entry, receipt in take_in(vault, desk.key_path(vault.origin), wish, desk.now, desk.reporter):
@@ -70,5 +81,6 @@ def put(desk: Desk, files: tuple[bytes, ...], category: str, event_date: date | 
         named = document.category
         ends[document.id] = kept_until(vault, document, desk.now)
     if not desk.json:
-        first = min(filter(None, ends.values()))
-        desk.reporter.say(f"archived {len(ends)} documents as {named}, kept until {first} at least")
+        first = min(filter(None, ends.values()), default=None)
+        kept = f"until {first} at least" if first else "until their event has come, and then as long as the class says"
+        desk.reporter.say(f"archived {len(ends)} documents as {named}, kept {kept}")

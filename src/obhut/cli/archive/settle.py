@@ -41,4 +41,6 @@ def settle(desk: Desk) -> None:
         desk.reporter.warn(f"this version does not know the class of {unknown}: its lock stays as it is")
     if done.withdrawn:
         desk.reporter.say(f"{done.withdrawn} documents were withdrawn in time: their locks stay short")
+    if done.open:
+        desk.reporter.say(f"{done.open} documents stay until their event has come: `obhut archive event ID --date DAY`")
     desk.reporter.say(f"{done.documents} documents are locked for as long as the law asks; {done.waiting} wait")
