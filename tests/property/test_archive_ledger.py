@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archives import ORIGIN, described
+from obhut.archive import canonical
 from obhut.archive.ledger import Ledger, Unlawful
 from obhut.archive.record import Leaf as Entry
-from obhut.archive.record import RecordError, leaf_bytes
-from obhut.archive.statement import Statement
+from obhut.archive.record import RecordError, commitment_of, leaf_bytes
+from obhut.archive.replay import read_into
+from obhut.archive.statement import SHAPES, Statement
 
 DOCUMENTS = 4
 BEGIN = date(2026, 1, 1)
@@ -122,3 +124,58 @@ def test_facts_of_another_shape_are_refused(facts: dict[str, Any]) -> None:
         assert not sound
     else:
         assert sound
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 300)
+    | st.text(max_size=12)
+    | st.sampled_from(
+        [
+            "2026-99-99T00:00:00Z",
+            "2026-01-01T00:00:00Z",
+            "2026-02-30",
+            "9999-12-31",
+            "dispose",
+            f"2-{HEX}",
+            "anna",
+            "add",
+        ]
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.data())
+def test_whatever_somebody_with_the_key_writes_is_refused_and_never_a_crash(data: st.DataObject) -> None:
+    log = Log()
+    for _ in range(data.draw(st.integers(1, 4))):
+        kind = data.draw(st.sampled_from([*sorted(SHAPES), "document", "nonsense"]))
+        shape = SHAPES.get(kind, {"x": None})
+        facts = {name: data.draw(ANYTHING) for name in shape}
+        fields = {
+            "at": data.draw(ANYTHING),
+            "facts": facts,
+            "id": f"{log.size}-{HEX}",
+            "salt": "00" * 32,
+            "type": kind,
+            "v": 1,
+        }
+        try:
+            record = canonical.encode(fields)
+            fields = {"class": data.draw(ANYTHING), "commit": commitment_of(record), "event": data.draw(ANYTHING)}
+            leaf = canonical.encode({**fields, "prev": data.draw(ANYTHING), "type": kind, "v": 1})
+        except ValueError:
+            continue
+        records = {log.size: record}
+        faults = read_into(log.ledger, [None] * log.size + [leaf], records.get)
+        assert all(fault.object == f"leaf {log.size}" for fault in faults)
+        log.size += 1
+        today = BEGIN + timedelta(days=9)
+        for index in list(log.ledger.documents):
+            log.ledger.lock_after_settling(index)
+            log.ledger.held(index, today)
+            log.ledger.end(index, today)
+        log.ledger.later_than(log.size, today)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive.classes import CLASSES, Class
 from obhut.archive.description import Description
-from obhut.archive.record import index_of
+from obhut.archive.record import index_of, is_day
 from obhut.archive.sshsig import SignatureError, canonical_key, check_signature
 from obhut.archive.statement import approval_text, person_text
 
@@ -167,13 +167,18 @@ class Ledger:
 
     def end(self, index: int, today: date) -> date | None:
         """The last day on which the law in force ``today`` asks for a document."""
-        category, event = self.category(index), self.event(index)
-        return category.end(event, today, self._business) if category and event else None
+        free = self.free_from(index, today)
+        return free - timedelta(days=2) if free else None
 
     def free_from(self, index: int, today: date) -> date | None:
         """The first day on which it may go, and to which its lock lasts."""
         category, event = self.category(index), self.event(index)
-        return category.locked_until(event, today, self._business) if category and event else None
+        if category is None or event is None:
+            return None
+        try:
+            return category.locked_until(event, today, self._business)
+        except (ValueError, OverflowError):
+            return None  # beyond the calendar
 
     def event(self, index: int) -> date | None:
         """The day that a document's class counts from; nothing while it has not come."""
@@ -241,7 +246,7 @@ class Ledger:
     def _why_not(self, index: int) -> str:
         if self.category(index) is None:
             return f"this version does not know its class {self.documents[index][0]}"
-        return "its event has not come"
+        return "its event has not come" if self.event(index) is None else "its end lies beyond the calendar"
 
     def _add_archive(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
         text = statement.facts["description"]
@@ -257,11 +262,8 @@ class Ledger:
     def _add_document(self, index: int, leaf: Leaf) -> None:
         if leaf.kind != "document" or leaf.category is None:
             raise Unlawful("it is neither a document nor a statement")
-        if leaf.event is not None:
-            try:
-                date.fromisoformat(leaf.event)
-            except ValueError:
-                raise Unlawful(f"no day is {leaf.event}") from None
+        if leaf.event is not None and not is_day(leaf.event):
+            raise Unlawful(f"no day is {leaf.event}")
         pair = (leaf.category, leaf.event)
         self.documents[index] = self._pairs.setdefault(pair, pair)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -34,12 +35,30 @@ VERSION: Final = 1
 #: What an id looks like.
 ID: Final = re.compile(r"(0|[1-9][0-9]{0,15})-([0-9a-f]{16})")
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-#: What a day looks like.
-DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CALENDAR_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 class RecordError(ValueError):
     """Bytes that are no record or leaf of this version."""
+
+
+def is_day(value: Any) -> bool:
+    """Whether something is a day of the calendar, ``2026-03-01``."""
+    return isinstance(value, str) and _CALENDAR_DAY.fullmatch(value) is not None and _is_date(value)
+
+
+def is_time(value: Any) -> bool:
+    """Whether something is a time, RFC 3339 UTC to the second."""
+    return isinstance(value, str) and _MOMENT.fullmatch(value) is not None and _is_date(value)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +127,11 @@ class Document:
                 document.encode() == data
                 and ID.fullmatch(document.id)
                 and _HEX.fullmatch(document.digest)
-                and (document.event is None or DAY.fullmatch(document.event))
+                and (document.event is None or is_day(document.event))
+                and is_time(document.received)
+                and isinstance(fields["class"], str)
+                and document.lock.keys() == {"mode", "until"}
+                and (document.lock["until"] is None or is_time(document.lock["until"]))
                 and len(document.salt) == SALT
                 and document.size >= 0
             )
@@ -197,6 +220,8 @@ class Leaf:
             fields = canonical.decode(data)
             found = Leaf(fields["type"], fields["commit"], fields["prev"], fields["class"], fields["event"])
             same = leaf_bytes(found.kind, found.commit, found.previous, found.category, found.event) == data
+            texts = (found.kind, found.commit, found.category or "", found.event or "")
+            same = same and all(isinstance(text, str) for text in texts) and type(found.previous) in {int, type(None)}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(f"no leaf: {error}") from None
         if not same:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from obhut.archive.ledger import Ledger, Unlawful
-from obhut.archive.record import Leaf, RecordError, commitment
+from obhut.archive.record import Leaf, commitment
 from obhut.archive.statement import Statement
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def read_into(ledger: Ledger, leaves: Iterable[bytes | None], records: Records) 
             if record is None:
                 continue  # whoever reads the records says so
             ledger.add(index, leaf, _statement(index, leaf, record), record)
-        except (RecordError, Unlawful) as error:
+        except (ValueError, Unlawful) as error:
             faults.append(Fault(f"leaf {index}", str(error)))
     return faults
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import canonical
-from obhut.archive.record import DAY, ID, SALT, VERSION, RecordError, commitment, leaf_bytes
+from obhut.archive.record import ID, SALT, VERSION, RecordError, commitment, is_day, is_time, leaf_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: What an authority may be called: its stamps are files of that name.
 AUTHORITY: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-
-_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 def _is_text(value: Any) -> bool:
@@ -46,16 +44,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_day(value: Any) -> bool:
-    return isinstance(value, str) and DAY.fullmatch(value) is not None
-
-
 def _is_day_or_nothing(value: Any) -> bool:
-    return value is None or _is_day(value)
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, str) and _MOMENT.fullmatch(value) is not None
+    return value is None or is_day(value)
 
 
 def _is_id(value: Any) -> bool:
@@ -93,17 +83,17 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
     "hold": {"documents": _are_ids, "who": _is_text, "why": _is_text, "until": _is_day_or_nothing},
     "release": {"who": _is_text, "why": _is_text},
     # The day that a document's class counts from has come; it may be said again for a later day.
-    "event": {"day": _is_day, "why": _is_text},
+    "event": {"day": is_day, "why": _is_text},
     # The time to withdraw has passed for all leaves before this one: their locks last as long as the law asks.
     "settled": {"through": _is_number, "documents": _is_number},
     # These may go, says somebody; ``clock`` is the earlier of two.
-    "proposal": {"action": _one_of("dispose", "withdraw"), "documents": _are_ids, "why": _is_text, "clock": _is_time},
+    "proposal": {"action": _one_of("dispose", "withdraw"), "documents": _are_ids, "why": _is_text, "clock": is_time},
     "approval": {"name": _is_person, "signature": _is_text},
     # One document went. This is the certificate; ``prev`` of its leaf is the document's.
     "disposal": {
         "proposal": _is_id,
-        "clock": _is_time,
-        "clocks": lambda value: isinstance(value, dict) and all(map(_is_time, value.values())),
+        "clock": is_time,
+        "clocks": lambda value: isinstance(value, dict) and all(map(is_time, value.values())),
         "end": _is_day_or_nothing,
         "law": _is_text_or_nothing,
         "policy": _is_number,
@@ -144,7 +134,7 @@ class Statement:
             sound = (
                 found.encode() == data
                 and ID.fullmatch(found.id)
-                and _is_time(found.at)
+                and is_time(found.at)
                 and len(found.salt) == SALT
                 and found.facts.keys() == shape.keys()
                 and all(fits(found.facts[name]) for name, fits in shape.items())

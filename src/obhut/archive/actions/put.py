@@ -30,6 +30,10 @@ GROUP: Final = tiles.WIDTH
 GROUP_BYTES: Final = 256 << 20
 
 
+#: No lock lasts longer than so many years: storage ends there (S3 Object Lock), and typing errors begin.
+LONGEST: Final = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be archived, and as what."""
@@ -66,6 +70,8 @@ def put(
     latest = date.fromisoformat(now[:10]) + timedelta(days=1)
     if category.later and wish.event is None and not wish.open:
         raise ObhutError("event-unknown", category.name, category.english)
+    if wish.event is not None and wish.event.year > latest.year + LONGEST:
+        raise ObhutError("invalid-argument", "--event-date", f"{wish.event} is more than {LONGEST} years ahead")
     if wish.event is not None and wish.event > latest and category.start != "event":
         raise ObhutError("invalid-argument", "--event-date", f"{wish.event} lies in the future")
     found = [_look(Path(os.fsdecode(path)), wish, latest) for path in wish.paths]

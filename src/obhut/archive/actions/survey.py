@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from obhut.archive.description import DESCRIPTION
 from obhut.archive.judge import read_leaves
 from obhut.archive.ledger import Ledger, Unlawful
 from obhut.archive.record import LOG, Leaf, index_of, record_key
@@ -89,6 +90,8 @@ def survey(vault: Vault) -> Survey:
         raise ObhutError("archive-damaged", f"records of leaf {missing[0]}", "it is missing")
     if faults:
         raise ObhutError("archive-damaged", faults[0].object, faults[0].what)
+    if vault.described.encode().decode() != ledger.description:
+        raise ObhutError("archive-damaged", DESCRIPTION, "it is not what the first record of the log says")
     return Survey(vault, ledger, keys)
 
 
