@@ -473,6 +473,20 @@ def test_proposals_that_are_not(office: Office) -> None:
     assert office.propose() is None, "what is proposed is not proposed again"
 
 
+def test_what_stopped_writers_left_half_written_goes(office: Office) -> None:
+    office.file(b"x")
+    office.wait(15)
+    assert look.status(office.vault(), at(office.today)).overdue == 1
+    left = [f"{folder}/x-tmp-0011223344556677" for folder in ("log/1", "records/000", "objects/ab", "stamps/1/4")]
+    for name in left:
+        (office.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (office.root / name).write_text("half")
+    assert office.settle().swept == 3
+    assert [name for name in left if (office.root / name).exists()] == ["stamps/1/4/x-tmp-0011223344556677"]
+    assert look.status(office.vault(), at(office.today)).overdue == 0
+    assert (office.settle().swept, office.verify().faults) == (0, [])
+
+
 def test_a_law_that_gets_milder_ends_sooner_and_its_lock_does_not(office: Office) -> None:
     """Vouchers before 2025 were locked for ten years; since then the law asks for eight (formats: archive 9.4)."""
     office.go_to(date(2020, 5, 4))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from obhut.archive.actions import settle, stamp
 from obhut.archive.actions.survey import survey
 from obhut.archive.ledger import NEEDED
 from obhut.archive.record import index_of, object_key, record_key
+from obhut.archive.stamps import STAMPS, lines
 from obhut.archive.statement import Statement
 from obhut.archive.store import shown
 from obhut.archive.vault import parsed_any
 from obhut.errors import ObhutError
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from obhut.archive.actions.survey import Survey
     from obhut.archive.ledger import Ledger
     from obhut.archive.record import Document
@@ -32,8 +33,12 @@ class Status:
     disposed: int
     #: Documents whose locks last as long as the law asks.
     settled: int
+    #: Those whose time to withdraw has passed, and that `settle` has not come to.
+    overdue: int
     #: Documents that a hold keeps.
     held: int
+    #: What each authority says of the newest checkpoint that it stamped.
+    stamps: list[str]
     people: list[dict[str, Any]]
     holds: list[dict[str, Any]]
     #: Proposals of which something is left to do.
@@ -42,8 +47,9 @@ class Status:
     ends: dict[str, int]
 
 
-def status(vault: Vault, today: date) -> Status:
+def status(vault: Vault, now: str) -> Status:
     """Reads the history and tells. Raises ``archive-damaged``."""
+    today = date.fromisoformat(now[:10])
     seen = survey(vault)
     ledger = seen.ledger
     live = seen.live()
@@ -53,6 +59,8 @@ def status(vault: Vault, today: date) -> Status:
         documents=len(live),
         disposed=len(ledger.gone),
         settled=sum(index < ledger.settled_through() for index in live),
+        overdue=settle.overdue(seen, now),
+        stamps=lines(stamp.judged(seen)) if vault.store.any(STAMPS) else [],
         held=sum(bool(ledger.held(index, today)) for index in live),
         people=[{"name": person.name, "key": person.key} for person in ledger.people.values()],
         holds=[

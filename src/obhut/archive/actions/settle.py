@@ -44,6 +44,8 @@ class Settled:
     open: int
     #: Documents that are not due yet.
     waiting: int
+    #: Files that writers who were stopped had left half written.
+    swept: int
     #: What the log says of it; nothing if nothing was due.
     filed: Filed | None
 
@@ -51,7 +53,8 @@ class Settled:
 def settle(vault: Vault, key_path: Path, now: str) -> Settled:
     """Extends the locks of all documents that are older than the settling time, then says so in the log.
 
-    A stop between the two leaves longer locks and no statement: the next run says it. Marks of holds are put right, too.
+    A stop between the two leaves longer locks and no statement: the next run says it. Marks of holds are put right, too,
+    and what stopped writers left half written goes.
     """
     today = date.fromisoformat(now[:10])
     with vault.writing(key_path) as intake:
@@ -69,7 +72,8 @@ def settle(vault: Vault, key_path: Path, now: str) -> Settled:
             facts = {"through": through, "documents": len(dates) // 2}
             [filed] = file(intake, seen, [Draft("settled", facts, through - 1)], now)
         holds.align(seen, today)
-    return Settled(len(dates) // 2, len(withdrawn), unknown, to_come, waiting, filed)
+        swept = vault.store.sweep()
+    return Settled(len(dates) // 2, len(withdrawn), unknown, to_come, waiting, swept, filed)
 
 
 def tell_event(vault: Vault, key_path: Path, id: str, day: date, why: str, now: str) -> tuple[Filed, date | None]:
@@ -93,6 +97,11 @@ def tell_event(vault: Vault, key_path: Path, id: str, day: date, why: str, now: 
         [filed] = file(intake, seen, [draft], now, extend)
         holds.align(seen, today)
     return filed, seen.ledger.end(document.index, today)
+
+
+def overdue(seen: Survey, now: str) -> int:
+    """How many documents wait for `settle` though their time to withdraw has passed."""
+    return len(_due(seen, seconds(now) - SETTLING)[0])
 
 
 def _due(seen: Survey, before: int) -> tuple[list[Document], int]:

@@ -35,7 +35,7 @@ def status(desk: Desk) -> None:
     from obhut.cli.table import render
 
     vault = desk.vault()
-    found = look(vault, desk.today)
+    found = look(vault, desk.now)
     if desk.json:
         desk.reporter.line({"message_type": "status", "origin": vault.origin, **asdict(found)})
         return
@@ -44,6 +44,10 @@ def status(desk: Desk) -> None:
     out(
         f"{found.documents} documents, {found.settled} of them settled, {found.held} held; {found.disposed} disposed of"
     )
+    for line in found.stamps:
+        out(f"time stamp: {safe(line)}")
+    if found.overdue:
+        out(f"{found.overdue} documents wait for `obhut archive settle`: their locks end after 30 days")
     names = ", ".join(person["name"] for person in found.people) or "nobody"
     out(f"who may sign what is to vanish: {safe(names)}")
     for title, header, rows in (
