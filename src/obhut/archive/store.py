@@ -139,7 +139,7 @@ class LocalStore:
     def keys(self, folder: str) -> list[str]:
         """All keys below a folder, in order."""
         found = []
-        for path, _, files in os.walk(self.root / folder):
+        for path, _, files in os.walk(self.root / folder, onerror=_unreadable):
             below = os.path.relpath(path, self.root)
             found += [f"{below}/{name}" for name in files if not _TEMPORARY.search(name)]
         return sorted(found)
@@ -245,6 +245,18 @@ class LocalStore:
 
     def _path(self, key: str) -> Path:
         return self.root / key
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that is not there holds nothing; one that cannot be read is no reason to believe that."""
+    if not isinstance(error, FileNotFoundError):
+        raise failed(error)
+
+
+def failed(error: OSError) -> ObhutError:
+    """In the words of an archive."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    return ObhutError("permission-denied" if isinstance(error, PermissionError) else "io", name, error.strerror or "")
 
 
 def shown(seconds: int) -> str:

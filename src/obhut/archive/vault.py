@@ -14,7 +14,7 @@ from obhut.archive.description import DESCRIPTION, Description, UnknownFormatErr
 from obhut.archive.record import LOG, object_key, record_folder, record_key
 from obhut.archive.sequencer import Sequencer
 from obhut.archive.statement import Statement
-from obhut.archive.store import seconds, shown
+from obhut.archive.store import failed, seconds, shown
 from obhut.errors import ObhutError
 from obhut.log import tiles
 from obhut.log.note import Key, NoteError
@@ -100,6 +100,8 @@ class Vault:
         """Raises ``archive-missing`` or ``archive-damaged``."""
         try:
             data = store.get(DESCRIPTION)
+        except PermissionError as error:
+            raise failed(error) from None
         except OSError as error:
             raise ObhutError("archive-missing", store.location, error.strerror or "") from None
         try:
