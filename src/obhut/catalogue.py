@@ -445,6 +445,20 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Change nothing, and keep the archive as it is. Compare the named files with a copy of the archive, or with the documents' source.",
         thing="the faults are listed above",
     ),
+    "archive-raced": Entry(
+        "Another program wrote to the archive at {object} meanwhile.",
+        "Two programs with the log's key were at work; the one that came second states nothing.",
+        "Run the command again, and let one program write at a time. What was shown with an id is archived, nothing else is.",
+        thing="the given place",
+        retry=True,
+    ),
+    "store-unreachable": Entry(
+        "The storage cannot be used: {object}.",
+        "It does not answer, answers with an error, or its address and keys are missing.",
+        "See the detail. For S3: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION.",
+        thing="the given one",
+        retry=True,
+    ),
     "archive-key": Entry(
         "The key of the archive's log cannot be used: {object}.",
         "The file is missing, may not be read, holds no key, or holds that of another log.",

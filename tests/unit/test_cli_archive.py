@@ -82,7 +82,7 @@ def test_everything_as_json(obhut: Obhut) -> None:
         (["put", "invoice.txt", "--class", "voucher", "--key-file", "absent"], 1, "archive-key"),
         (["put", "invoice.txt", "--class", "voucher", "--store", "absent"], 10, "archive-missing"),
         (["verify", "--store", "absent"], 10, "archive-missing"),
-        (["verify", "--store", "s3://bucket"], 1, "archive-place"),
+        (["verify", "--store", "ftp://bucket"], 1, "archive-place"),
         (["get", "0-0011223344556677", "-o", "out"], 1, "document-unknown"),
         (["get", "../x", "-o", "out"], 1, "document-unknown"),
         (["receipt", "x"], 1, "document-unknown"),

@@ -46,6 +46,9 @@ class Files(Protocol):
     def locks(self, keys: Sequence[str]) -> list[tuple[int, bool] | None]:
         """Until when each is locked (Unix seconds), and whether it is held; nothing where nothing lies."""
 
+    def oddities(self) -> list[tuple[str, str]]:
+        """Keys over which somebody laid something, and what."""
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -101,6 +104,7 @@ def judge_archive(
     kept = _records(files, leaves, keys, ledger, verdict)
     _objects(files, kept, ledger, verdict, progress)
     _locks(files, kept, ledger, today, verdict)
+    verdict.faults += [Fault(key, what) for key, what in files.oddities()]
     return verdict
 
 

@@ -2,13 +2,19 @@
 
 Bundles and tiles are durable before the checkpoint that states them. What a stop leaves beyond the checkpoint was never
 stated, so the next writer replaces it.
+
+Where no lock keeps others out (a bucket), a batch is staged first: its files and its checkpoint as one object, and then the
+pointer ``pending`` is swapped to it. Whoever loses that swap has touched nothing. Whoever finds a staged batch that is not
+stated ends it, with the same bytes.
 """
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from obhut.archive import canonical
 from obhut.errors import ObhutError
 from obhut.log import merkle, note, tiles
 from obhut.world import secret
@@ -21,6 +27,9 @@ if TYPE_CHECKING:
     from obhut.world.secret import Signer
 
 CHECKPOINT: Final = "checkpoint"
+
+#: Names the batch that is being written.
+PENDING: Final = "pending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,10 @@ class Sequencer:
         self._folder = folder
         self._key = key
         self._signer = signer
-        checkpoint = stated(store.get(f"{folder}/{CHECKPOINT}"), key, f"{folder}/{CHECKPOINT}").checkpoint
+        #: The checkpoint that is stated, letter for letter: only it may be replaced.
+        self._pending = self._finished() if store.shared else None
+        self._note = store.get(f"{folder}/{CHECKPOINT}")
+        checkpoint = stated(self._note, key, f"{folder}/{CHECKPOINT}").checkpoint
         self._edge = self._load(checkpoint)
         #: The entries of the bundle that is not full.
         self._open = self._open_entries(checkpoint.size)
@@ -97,11 +109,54 @@ class Sequencer:
         if self._open:
             items.append((tiles.bundle_of(self.size - 1, self.size).path, tiles.encode_bundle(self._open)))
         items += [(place.path, data) for place, data in self._edge.partial()]
-        self._put(items)
         checkpoint = _signed(note.Checkpoint(self._key.name, self.size, self._edge.root()), self._key, self._signer)
-        self._put([(CHECKPOINT, checkpoint)])
+        staged = self._stage(items, checkpoint) if self._store.shared else None
+        self._put(items)
+        self._store.swap(f"{self._folder}/{CHECKPOINT}", checkpoint, self._note)
+        self._note = checkpoint
+        if staged is not None:
+            self._store.drop(staged)
         tidy(self._store, self._folder, before, self.size)
         return checkpoint
+
+    def _stage(self, items: Sequence[tuple[str, bytes]], checkpoint: bytes) -> str:
+        """Makes the batch the one that is pending; gives where it lies. Raises ``archive-raced``."""
+        files = {path: base64.b64encode(data).decode() for path, data in items}
+        data = canonical.encode({"before": self._note.decode(), "checkpoint": checkpoint.decode(), "files": files})
+        name = f"{self._folder}/staging/{self.size}-{secret.random_bytes(8).hex()}"
+        self._store.put_once([(name, data)])
+        self._store.swap(f"{self._folder}/{PENDING}", name.encode(), self._pending)
+        self._pending = name.encode()
+        return name
+
+    def _finished(self) -> bytes | None:
+        """Ends a batch that somebody staged and did not state; gives what ``pending`` holds."""
+        try:
+            pending = self._store.get(f"{self._folder}/{PENDING}")
+            batch = canonical.decode(self._store.get(pending.decode()))
+        except FileNotFoundError:
+            # Never staged; or ended, for a batch goes after its checkpoint is stated.
+            return self._read_pending()
+        except ValueError as error:
+            raise ObhutError("archive-damaged", f"{self._folder}/{PENDING}", str(error)) from None
+        self._end(batch)
+        self._store.drop(pending.decode())
+        return pending
+
+    def _read_pending(self) -> bytes | None:
+        try:
+            return self._store.get(f"{self._folder}/{PENDING}")
+        except FileNotFoundError:
+            return None
+
+    def _end(self, batch: dict[str, Any]) -> None:
+        place = f"{self._folder}/{CHECKPOINT}"
+        before, after = str(batch["before"]).encode(), str(batch["checkpoint"]).encode()
+        then = stated(after, self._key, place).checkpoint
+        if stated(self._store.get(place), self._key, place).checkpoint.size >= then.size:
+            return  # stated already; only the batch had not gone
+        self._put([(path, base64.b64decode(data)) for path, data in batch["files"].items()])
+        self._store.swap(place, after, before)
 
     def _put(self, items: Sequence[tuple[str, bytes]]) -> None:
         self._store.put_edge([(f"{self._folder}/{path}", data) for path, data in items])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -43,9 +43,28 @@ class Store(Protocol):
     def location(self) -> str:
         """For people."""
 
+    #: How a removal is prevented, as records say it.
+    lock_mode: str
+
     @property
-    def lock_mode(self) -> str:
-        """How a removal is prevented, as records say it."""
+    def shared(self) -> bool:
+        """Whether :meth:`one_writer` cannot keep others out: then batches are staged before they are written."""
+
+    def adopt(self, mode: str) -> None:
+        """Locks as the archive says, where it says something that this place knows."""
+
+    @property
+    def lock_early(self) -> bool:
+        """Whether a record may be locked before its leaf is there: whether :meth:`drop` can still take it away."""
+
+    def exists(self) -> bool:
+        """Whether an archive lies here."""
+
+    def refuse_unless_new(self) -> None:
+        """A place that holds anything but the beginnings of an archive is refused: ``archive-exists``, ``archive-place``."""
+
+    def begin(self) -> None:
+        """Makes the place, durably."""
 
     def get(self, key: str) -> bytes:
         """The bytes of a key. Raises :class:`FileNotFoundError`."""
@@ -65,8 +84,32 @@ class Store(Protocol):
     def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
         """The growing edge of a log: in the place of what was written there and never stated."""
 
+    def swap(self, key: str, data: bytes, before: bytes | None) -> None:
+        """Replaces what was read, or nothing, and else raises ``archive-raced``: two histories are never signed."""
+
     def drop(self, key: str) -> None:
         """Takes away what nobody was ever told of."""
+
+    def confirm(self, items: Sequence[tuple[str, str, int]]) -> None:
+        """Key, SHA-256 in hex, bytes of what an earlier writer has named: it is that, and lasts when this returns."""
+
+    def settle(self, keys: Sequence[str]) -> None:
+        """Makes the folders of these keys last."""
+
+    def sweep(self) -> int:
+        """Removes what writers that were stopped have left half written; gives how many."""
+
+    def one_writer(self) -> AbstractContextManager[None]:
+        """Waits until no other process writes, and keeps others out, where the place can."""
+
+    def copy_out(self, key: str, digest: str, size: int, target: Path) -> None:
+        """Copies an object to a new file, proving its bytes. Raises ``archive-damaged``."""
+
+    def readable(self, items: Sequence[tuple[str, str, int]]) -> AbstractContextManager[list[bytes]]:
+        """Files that hold these objects, for whoever copies them: key, SHA-256 in hex, bytes."""
+
+    def oddities(self) -> list[tuple[str, str]]:
+        """Keys of what is written once, over which somebody laid something, and what."""
 
     def hashes(self, keys: Sequence[str]) -> list[tuple[str, int]]:
         """SHA-256 in hex and size of what lies under each key."""
@@ -96,7 +139,9 @@ class LocalStore:
     A date that every copy with times takes along (``cp -a``, ``rsync -a``, ``tar``), and that everybody can see.
     """
 
-    lock_mode: Final = "read-only"
+    lock_mode: str = "read-only"
+    lock_early: Final = True
+    shared: Final = False
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
@@ -105,6 +150,9 @@ class LocalStore:
     def location(self) -> str:
         """Its path."""
         return str(self.root)
+
+    def adopt(self, mode: str) -> None:
+        """There is one way only."""
 
     def exists(self) -> bool:
         """Whether an archive lies here."""
@@ -162,9 +210,37 @@ class LocalStore:
         """Bytes in the place of what is there."""
         durable.put_files(self.root, items, mode=_KEPT, replace=True)
 
+    def swap(self, key: str, data: bytes, before: bytes | None) -> None:
+        """Replaces a file that is still what it was."""
+        if (self.get(key) if self._path(key).exists() else None) != before:
+            raise ObhutError("archive-raced", self.location)
+        self.put_edge([(key, data)])
+
     def drop(self, key: str) -> None:
         """Takes a file away."""
         durable.remove_file(self._path(key))
+
+    def confirm(self, items: Sequence[tuple[str, str, int]]) -> None:
+        """Each is hashed, and its name synced."""
+        self.copy_once([(key, self.path_of(key), digest, size) for key, digest, size in items], 0)
+
+    def copy_out(self, key: str, digest: str, size: int, target: Path) -> None:
+        """Hashed while it is copied."""
+        try:
+            durable.copy_files(target.parent, [(target.name, self.path_of(key), digest, size)], mode=0o644)
+        except ObhutError as error:
+            if error.id not in {"source-changed", "file-missing"}:
+                raise
+            why = "it is missing" if error.id == "file-missing" else "its bytes are not those that came in"
+            raise ObhutError("archive-damaged", key, why) from error
+
+    def readable(self, items: Sequence[tuple[str, str, int]]) -> AbstractContextManager[list[bytes]]:
+        """They are files."""
+        return nullcontext([self.path_of(key) for key, _, _ in items])
+
+    def oddities(self) -> list[tuple[str, str]]:
+        """A file hides nothing."""
+        return []
 
     def hashes(self, keys: Sequence[str]) -> list[tuple[str, int]]:
         """SHA-256 in hex and size, on all processors."""
@@ -281,8 +357,14 @@ def _told() -> Iterator[None]:
         raise ObhutError(words[error.id], error.object, error.detail) from error
 
 
-def open_store(place: str) -> LocalStore:
-    """The store of a place. Raises ``archive-place`` for one that this version does not know."""
-    if place.partition("://")[1]:
-        raise ObhutError("archive-place", place, "this version keeps archives in local folders")
-    return LocalStore(place)
+def open_store(place: str) -> Store:
+    """The store of a place: a folder, or ``s3://BUCKET`` with a prefix or not. Raises ``archive-place`` for any other."""
+    kind, _, rest = place.rpartition("://")
+    if not kind:
+        return LocalStore(place)
+    bucket, _, prefix = rest.partition("/")
+    if kind != "s3" or not bucket:
+        raise ObhutError("archive-place", place, "an archive lies in a folder or in s3://BUCKET")
+    from obhut.archive.s3 import S3Store, client
+
+    return S3Store(bucket, prefix, client())

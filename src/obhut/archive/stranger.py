@@ -135,6 +135,9 @@ class _Folder:
     def hashed(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
         return [self._one(key) for key in keys]
 
+    def oddities(self) -> list[tuple[str, str]]:
+        return []
+
     def locks(self, keys: Sequence[str]) -> list[tuple[int, bool] | None]:
         return [self._lock(key) for key in keys]
 

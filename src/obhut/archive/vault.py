@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from obhut.archive.record import Document
-    from obhut.archive.store import LocalStore
+    from obhut.archive.store import Store
     from obhut.log.note import Note
     from obhut.world.secret import Signer
 
@@ -79,7 +79,7 @@ class Filed:
     leaf: bytes
 
 
-def record_keys(store: LocalStore, folder: str = "records") -> list[tuple[int, str]]:
+def record_keys(store: Store, folder: str = "records") -> list[tuple[int, str]]:
     """The records below a folder by the indexes of their leaves, in order."""
     pairs = [(record.index_of_key(key), key) for key in store.keys(folder)]
     return sorted((index, key) for index, key in pairs if index is not None)
@@ -88,7 +88,7 @@ def record_keys(store: LocalStore, folder: str = "records") -> list[tuple[int, s
 class Vault:
     """An archive that is there. Reading needs nothing else; writing needs the key of its log."""
 
-    def __init__(self, store: LocalStore, described: Description, key: Key) -> None:
+    def __init__(self, store: Store, described: Description, key: Key) -> None:
         self.store = store
         self.described = described
         self.origin = described.origin
@@ -96,7 +96,7 @@ class Vault:
         self.key = key
 
     @staticmethod
-    def open(store: LocalStore) -> Vault:
+    def open(store: Store) -> Vault:
         """Raises ``archive-missing`` or ``archive-damaged``."""
         try:
             data = store.get(DESCRIPTION)
@@ -115,10 +115,11 @@ class Vault:
             raise ObhutError("archive-damaged", f"{LOG}.vkey", error.strerror or "") from None
         if key.name != described.origin:
             raise ObhutError("archive-damaged", f"{LOG}.vkey", f"it is of {key.name}, not of {described.origin}")
+        store.adopt(described.lock)
         return Vault(store, described, key)
 
     @staticmethod
-    def create(store: LocalStore, key_path: Path, described: Description) -> Vault:
+    def create(store: Store, key_path: Path, described: Description) -> Vault:
         """Makes an archive; a beginning that was stopped is ended. The description comes last: without it there is none."""
         store.refuse_unless_new()
         key, signer, data = keyfile.make(described.origin)
@@ -182,11 +183,15 @@ class Intake:
         """
         until = seconds(documents[0].received) + FIRST_LOCK
         records = [self._record(self._log.size + at, document, until) for at, document in enumerate(documents)]
-        self._store.put_once([(record_key(entry.document.id), entry.record) for entry in records], until)
+        keys = [(record_key(entry.document.id), entry.record) for entry in records]
+        early = self._store.lock_early
+        self._store.put_once(keys, until if early else None)
         objects = [(object_key(new.digest), new.path, new.digest, new.size) for new in _distinct(documents)]
         self._store.copy_once(objects, until)
         # One that was there already may have had a shorter lock.
-        self._store.extend([(item[0], until) for item in objects])
+        self._store.extend(
+            [(item[0], until) for item in objects] + ([] if early else [(key, until) for key, _ in keys])
+        )
         return records, self._state([entry.leaf for entry in records])
 
     def file(self, filed: Sequence[Filed], before: Callable[[], None] | None = None) -> None:
@@ -233,8 +238,7 @@ class Intake:
         self._store.put_once([(record_key(entry.document.id), entry.record) for entry in logged])
         found = {object_key(entry.document.digest): entry.document for entry in logged}
         locks = {key: seconds(document.lock["until"] or document.received) for key, document in found.items()}
-        copies = [(key, self._store.path_of(key), document.digest, document.size) for key, document in found.items()]
-        self._store.copy_once(copies, max(locks.values()))
+        self._store.confirm([(key, document.digest, document.size) for key, document in found.items()])
         records = [(record_key(entry.document.id), locks[object_key(entry.document.digest)]) for entry in logged]
         self._store.extend([*locks.items(), *records])
 
@@ -320,7 +324,7 @@ def _filed(index: int, draft: Draft, now: str) -> Filed:
     return Filed(statement, data, statement.leaf(data, draft.previous, draft.category, draft.event))
 
 
-def _opened(store: LocalStore, key: Key, signer: Signer, described: Description) -> Description:
+def _opened(store: Store, key: Key, signer: Signer, described: Description) -> Description:
     """Begins the log with the statement of its archive, or goes on with one that a stop has left; gives what it says."""
     with store.one_writer():
         log = Sequencer(store, LOG, key, signer)
@@ -346,7 +350,7 @@ def _distinct(documents: Sequence[Incoming]) -> list[Incoming]:
     return list({document.digest: document for document in documents}.values())
 
 
-def _read(store: LocalStore, key: str) -> bytes:
+def _read(store: Store, key: str) -> bytes:
     try:
         return store.get(key)
     except OSError as error:

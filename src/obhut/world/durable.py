@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from obhut.errors import converted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 #: For the owner alone: what Obhut keeps is nobody else's business unless a caller says so.
 PRIVATE = 0o600
@@ -89,6 +91,13 @@ def remove_file(path: str | os.PathLike[str]) -> None:
 
     with converted():
         _core.durable_remove(os.fsencode(path))
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for what need not last; it goes with its content."""
+    with tempfile.TemporaryDirectory(prefix="obhut-") as folder:
+        yield Path(folder)
 
 
 def make_folder(path: str | os.PathLike[str], *, mode: int = 0o750) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from obhut.archive.actions.survey import Survey
     from obhut.archive.sequencer import Stated
-    from obhut.archive.store import LocalStore
+    from obhut.archive.store import Store
     from obhut.job import Reporter
 
 #: Records that are copied together.
@@ -52,7 +52,7 @@ class Outcome:
     kept: list[str] = field(default_factory=list)
 
 
-def mirror(vault: Vault, target: LocalStore, now: int, reporter: Reporter) -> Outcome:
+def mirror(vault: Vault, target: Store, now: int, reporter: Reporter) -> Outcome:
     """Brings a mirror up to the newest checkpoint of an archive; ``now`` in Unix seconds.
 
     Raises ``archive-damaged`` for what the archive cannot give as it was logged, ``log-rolled-back``, ``log-forked`` or
@@ -74,7 +74,7 @@ def mirror(vault: Vault, target: LocalStore, now: int, reporter: Reporter) -> Ou
     return outcome
 
 
-def _begun(vault: Vault, target: LocalStore) -> bool:
+def _begun(vault: Vault, target: Store) -> bool:
     """Makes the place ready; says whether something of this archive is there already. The log's key comes first."""
     if os.path.realpath(vault.store.location) == os.path.realpath(target.location):
         raise ObhutError("archive-place", target.location, "that is the archive itself")
@@ -92,7 +92,7 @@ def _begun(vault: Vault, target: LocalStore) -> bool:
     return True
 
 
-def _known(vault: Vault, target: LocalStore, newest: Stated) -> Checkpoint:
+def _known(vault: Vault, target: Store, newest: Stated) -> Checkpoint:
     """The checkpoint that the mirror states, after the archive has shown that it goes on from there."""
     place = f"{LOG}/{sequencer.CHECKPOINT}"
     try:
@@ -107,7 +107,7 @@ def _known(vault: Vault, target: LocalStore, newest: Stated) -> Checkpoint:
     return known
 
 
-def _documents(seen: Survey, target: LocalStore, outcome: Outcome, reporter: Reporter) -> None:
+def _documents(seen: Survey, target: Store, outcome: Outcome, reporter: Reporter) -> None:
     """Copies records and objects that the mirror has not, and extends its locks to those of the archive."""
     there = {key for _, key in record_keys(target)}
     objects = set(target.keys("objects"))
@@ -125,7 +125,7 @@ def _documents(seen: Survey, target: LocalStore, outcome: Outcome, reporter: Rep
 
 def _copy(
     seen: Survey,
-    target: LocalStore,
+    target: Store,
     records: Sequence[str],
     documents: Sequence[tuple[str, Document | None]],
     objects: set[str],
@@ -134,10 +134,12 @@ def _copy(
     store = seen.vault.store
     whole = [(key, document) for key, document in documents if document is not None]
     new = {object_key(document.digest): document for _, document in whole if object_key(document.digest) not in objects}
-    copies = [(key, store.path_of(key), document.digest, document.size) for key, document in new.items()]
+    items = [(key, document.digest, document.size) for key, document in new.items()]
     try:
         target.put_once([(key, store.get(key)) for key in records])
-        target.copy_once(copies, 0)
+        with store.readable(items) as paths:
+            copies = [(key, path, digest, size) for (key, digest, size), path in zip(items, paths, strict=True)]
+            target.copy_once(copies, 0)
     except ObhutError as error:
         if error.id not in {"document-changed", "document-missing"}:
             raise
@@ -152,7 +154,7 @@ def _copy(
     outcome.bytes += sum(document.size for document in new.values())
 
 
-def _holds(seen: Survey, target: LocalStore) -> None:
+def _holds(seen: Survey, target: Store) -> None:
     """The same marks as in the archive; those of holds first, so that nothing is free in between."""
     wanted, there = set(seen.vault.store.held()), set(target.held())
     if missing := sorted(wanted - there):
@@ -160,7 +162,7 @@ def _holds(seen: Survey, target: LocalStore) -> None:
     target.unhold(sorted(there - wanted))
 
 
-def _gone(seen: Survey, target: LocalStore, now: int, outcome: Outcome) -> None:
+def _gone(seen: Survey, target: Store, now: int, outcome: Outcome) -> None:
     """What the log certifies as gone goes here, too, as soon as its lock has ended here."""
     keys = dict(record_keys(target))
     left = [(index, keys[index]) for index in sorted(seen.ledger.gone) if index in keys]
@@ -182,7 +184,7 @@ def _gone(seen: Survey, target: LocalStore, now: int, outcome: Outcome) -> None:
             outcome.disposed += 1
 
 
-def _digest(store: LocalStore, key: str) -> str:
+def _digest(store: Store, key: str) -> str:
     """The digest of a document's record; nothing for that of anything else."""
     try:
         return Document.parse(store.get(key)).digest
@@ -190,7 +192,7 @@ def _digest(store: LocalStore, key: str) -> str:
         return ""
 
 
-def _log(vault: Vault, target: LocalStore, before: int, newest: Stated) -> None:
+def _log(vault: Vault, target: Store, before: int, newest: Stated) -> None:
     """Tiles before stamps before the checkpoint; narrow tiles whose full one is there go."""
     size = newest.checkpoint.size
     stamps = [key for key in vault.store.keys(STAMPS) if key not in set(target.keys(STAMPS))]

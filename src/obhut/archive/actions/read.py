@@ -18,7 +18,6 @@ from obhut.archive.vault import Logged, parsed, parsed_any, record_keys
 from obhut.errors import ObhutError
 from obhut.log import tiles
 from obhut.log.note import Note
-from obhut.world import durable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +50,7 @@ def copy_out(vault: Vault, id: str, target: Path) -> Document:
     """Copies a document to a new file, proving its bytes. Raises ``archive-damaged`` if they are not what came in."""
     document = parsed(id, vault.record(id))
     key = object_key(document.digest)
-    item = (target.name, vault.store.path_of(key), document.digest, document.size)
-    try:
-        durable.copy_files(target.parent, [item], mode=0o644)
-    except ObhutError as error:
-        if error.id not in {"source-changed", "file-missing"}:
-            raise
-        why = "it is missing" if error.id == "file-missing" else "its bytes are not those that came in"
-        raise ObhutError("archive-damaged", key, why) from error
+    vault.store.copy_out(key, document.digest, document.size, target)
     return document
 
 

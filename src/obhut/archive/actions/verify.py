@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from obhut.archive.judge import Verdict
-    from obhut.archive.store import LocalStore
+    from obhut.archive.store import Store
     from obhut.archive.vault import Vault
     from obhut.job import Reporter
 
@@ -50,11 +50,12 @@ def verify(vault: Vault, today: date, reporter: Reporter) -> Verdict:
 class _Files:
     """A store as the judge reads it."""
 
-    def __init__(self, store: LocalStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self.get = store.get
         self.keys = store.keys
         self.locks = store.locks
+        self.oddities = store.oddities
 
     def hashed(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
         """Hash and size of each, or why there is none."""

@@ -30,7 +30,7 @@ _OUTPUT = (
     click.option("--json", is_flag=True, help="Print JSON, one object a line."),
     click.option("--log-file", metavar="FILE", help="Append what happens to FILE."),
 )
-_STORE = click.option("-s", "--store", metavar="DIR", help="The archive's folder.  [env: OBHUT_ARCHIVE]")
+_STORE = click.option("-s", "--store", metavar="PLACE", help="A folder, or s3://BUCKET.  [env: OBHUT_ARCHIVE]")
 _KEY = click.option(
     "--key-file",
     metavar="FILE",

@@ -48,16 +48,26 @@ def _day_of_year(text: str) -> tuple[int, int]:
     metavar="MM-DD",
     help="The last day of a business year, for the classes that count from it (Switzerland).",
 )
-def init(desk: Desk, name: str, country: str, business_year_end: tuple[int, int]) -> None:
+@click.option(
+    "--lock",
+    type=click.Choice(["governance", "compliance"]),
+    help="In a bucket: who holds a special right can undo governance, nobody compliance.  [default: governance]",
+)
+def init(desk: Desk, name: str, country: str, business_year_end: tuple[int, int], lock: str | None) -> None:
     """Create an archive and the key of its log.
 
     The key lies outside the archive. Keep a copy of it in another place: without it nothing can be added.
     """
     from obhut.archive.description import Description
+    from obhut.archive.store import LocalStore
     from obhut.archive.vault import Vault
 
     store = desk.store
     key_path = desk.key_path(name)
+    if lock is not None:
+        if isinstance(store, LocalStore):
+            raise click.UsageError("--lock is for archives in a bucket")
+        store.lock_mode = lock
     described = Description(name, country, business_year_end, desk.now, store.lock_mode)
     vault = Vault.create(store, key_path, described)
     if desk.json:
@@ -67,6 +77,14 @@ def init(desk: Desk, name: str, country: str, business_year_end: tuple[int, int]
     desk.reporter.say(f"created archive {name} at {store.location}")
     desk.reporter.say(f"its key is {key_path}: keep a copy elsewhere, and let nobody else have it")
     desk.reporter.say(f"others check the log with {store.location}/log/1.vkey: give it to whom receipts will be shown")
+    if not isinstance(store, LocalStore):
+        undone = (
+            "Nobody can undo a lock, not even you."
+            if lock == "compliance"
+            else "Who holds the right to bypass can undo it."
+        )
+        desk.reporter.say(f"Documents are locked by the storage ({store.lock_mode}). {undone}")
+        return
     desk.reporter.say(
         "Its files are read-only, and nothing here removes them before their time, which keeps accidents away. Who is root on this machine can still remove them: "
         "that is found by `obhut archive verify`, not prevented."

@@ -1,0 +1,201 @@
+"""What every place that keeps an archive has to do: one suite for a folder and for a bucket with Object Lock."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from buckets import Server, seaweedfs
+from obhut.archive.s3 import S3Store
+from obhut.archive.store import LocalStore, Store
+from obhut.errors import ObhutError
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with seaweedfs(tmp_path_factory.mktemp("s3") / "weed") as running:
+        yield running
+
+
+@pytest.fixture(params=["folder", "bucket", "prefix"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """``prefix``: a part of a bucket."""
+    if request.param == "folder":
+        (tmp_path / "store").mkdir()
+        return LocalStore(tmp_path / "store")
+    server: Server = request.getfixturevalue("server")
+    return S3Store(server.bucket(), "a/b" if request.param == "prefix" else "", server.client(), "compliance")
+
+
+def refused(id: str) -> pytest.RaisesExc[ObhutError]:
+    return pytest.RaisesExc(ObhutError, check=lambda error: error.id == id)
+
+
+def now() -> int:
+    return int(time.time())
+
+
+def copies(tmp_path: Path, *contents: bytes) -> list[tuple[str, bytes, str, int]]:
+    items = []
+    for content in contents:
+        digest = sha256(content).hexdigest()
+        (tmp_path / digest).write_bytes(content)
+        items.append((f"objects/{digest[:2]}/{digest}", bytes(tmp_path / digest), digest, len(content)))
+    return items
+
+
+def test_what_is_put_once_stays(store: Store) -> None:
+    items = [(f"records/000/{number:03}-x", b"%d" % number) for number in range(40)]
+    for _ in range(2):
+        store.put_once(items, now() + 5)
+    assert [store.get(key) for key, _ in items] == [data for _, data in items]
+    with refused("archive-damaged"):
+        store.put_once([(items[3][0], b"other")])
+    assert store.get(items[3][0]) == b"3"
+    assert store.keys("records") == sorted(key for key, _ in items)
+    assert (store.keys("objects"), store.any("objects"), store.any("records")) == ([], False, True)
+    with pytest.raises(FileNotFoundError):
+        store.get("records/000/absent")
+
+
+def test_copies_are_hashed_on_the_way(store: Store, tmp_path: Path) -> None:
+    items = copies(tmp_path, b"one", b"", os.urandom(3_000_000))
+    store.copy_once(items, now() + 5)
+    store.copy_once(items, now() + 5)
+    keys = [item[0] for item in items]
+    assert store.hashes(keys) == [(item[2], item[3]) for item in items]
+    store.confirm([(key, digest, size) for key, _, digest, size in items])
+    for key, path, digest, size in items:
+        store.copy_out(key, digest, size, tmp_path / f"out-{digest}")
+        assert (tmp_path / f"out-{digest}").read_bytes() == Path(os.fsdecode(path)).read_bytes()
+        with refused("archive-damaged"):
+            store.copy_out(key, "0" * 64, size, tmp_path / "wrong")
+    with store.readable([(items[0][0], items[0][2], 3)]) as [path]:
+        assert Path(os.fsdecode(path)).read_bytes() == b"one"
+    [(key, path, digest, size)] = copies(tmp_path, b"promised")
+    Path(os.fsdecode(path)).write_bytes(b"changed!")
+    with refused("document-changed"):
+        store.copy_once([(key, path, digest, size)], now() + 5)
+    assert key not in store.keys("objects")
+    with refused("file-missing"):
+        store.hashes(["objects/00/absent"])
+
+
+def test_locks_only_move_on_and_are_kept(store: Store, tmp_path: Path) -> None:
+    [item] = copies(tmp_path, b"locked")
+    key, until = item[0], now() + 4
+    store.copy_once([item], until)
+    assert store.locks([key, "objects/00/absent"]) == [(until, False), None]
+    store.extend([(key, until - 2)])
+    assert store.locks([key]) == [(until, False)]
+    with refused("document-locked"):
+        store.remove(key, now())
+    store.extend([(key, until + 1), (key, until)])
+    assert store.locks([key]) == [(until + 1, False)]
+    with refused("archive-damaged"):
+        store.extend([("objects/00/absent", until)])
+    while now() <= until + 1:
+        time.sleep(0.3)
+    store.remove(key, now())
+    assert (store.locks([key]), store.keys("objects")) == ([None], [])
+    store.remove(key, now())
+
+
+def test_holds(store: Store, tmp_path: Path) -> None:
+    items = copies(tmp_path, b"one", b"two")
+    keys = [item[0] for item in items]
+    store.copy_once(items, now() + 1)
+    store.put_once([("records/000/001-x", b"x")])
+    store.hold([keys[0], "records/000/001-x"])
+    store.hold([keys[0]])
+    assert store.held() == sorted([keys[0], "records/000/001-x"])
+    assert [lock and lock[1] for lock in store.locks(keys)] == [True, False]
+    while now() <= (store.locks([keys[0]])[0] or (0, False))[0]:
+        time.sleep(0.3)
+    with refused("document-locked"):
+        store.remove(keys[0], now())
+    store.unhold([keys[0], keys[1]])
+    assert store.held() == ["records/000/001-x"]
+    store.remove(keys[0], now())
+    assert store.keys("objects") == [keys[1]]
+
+
+def test_the_edge_of_a_log_and_its_checkpoint(store: Store) -> None:
+    for data in (b"one", b"two"):
+        store.put_edge([("log/1/tile/0/000.p/1", data), ("log/1/checkpoint", data)])
+    assert store.get("log/1/tile/0/000.p/1") == b"two"
+    store.swap("log/1/checkpoint", b"three", b"two")
+    with refused("archive-raced"):
+        store.swap("log/1/checkpoint", b"four", b"two")
+    assert store.get("log/1/checkpoint") == b"three"
+    store.drop("log/1/tile/0/000.p/1")
+    assert store.keys("log") == ["log/1/checkpoint"]
+    with store.one_writer():
+        pass
+
+
+def test_where_an_archive_can_begin(store: Store) -> None:
+    store.begin()
+    assert not store.exists()
+    store.refuse_unless_new()
+    store.put_once([("archive.json", b"{}")])
+    assert store.exists()
+    with refused("archive-exists"):
+        store.refuse_unless_new()
+    assert store.oddities() == []
+
+
+class TestBuckets:
+    def test_those_that_cannot_lock(self, server: Server) -> None:
+        for options in ({"lock": False, "versioned": False}, {"lock": False}):
+            with refused("archive-place"):
+                S3Store(server.bucket(**options), "", server.client()).refuse_unless_new()
+        with refused("archive-place"):
+            S3Store("no-such-bucket", "", server.client()).refuse_unless_new()
+        name = server.bucket()
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+        server.client("admin").put_object_lock_configuration(
+            Bucket=name, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+        )
+        with refused("archive-place"):
+            S3Store(name, "", server.client()).refuse_unless_new()
+
+    def test_what_is_laid_over_it_hides_nothing_and_is_named(self, server: Server, tmp_path: Path) -> None:
+        """Attack 12: a delete marker; and another version."""
+        name = server.bucket()
+        store = S3Store(name, "", server.client(), "compliance")
+        [one, two] = copies(tmp_path, b"one", b"two")
+        store.copy_once([one, two], now() + 30)
+        attacker = server.client()
+        attacker.delete_object(Bucket=name, Key=one[0])
+        attacker.put_object(Bucket=name, Key=two[0], Body=b"evil")
+        assert (store.get(one[0]), store.get(two[0])) == (b"one", b"two")
+        assert store.keys("objects") == sorted([one[0], two[0]])
+        assert sorted(store.oddities()) == sorted(
+            [(one[0], "somebody laid a delete marker over it"), (two[0], "somebody wrote another version over it")]
+        )
+
+    def test_two_writers_of_one_checkpoint(self, server: Server) -> None:
+        name = server.bucket()
+        first, second = (S3Store(name, "", server.client()) for _ in range(2))
+        first.put_edge([("log/1/checkpoint", b"0")])
+        first.swap("log/1/checkpoint", b"1", b"0")
+        with refused("archive-raced"):
+            second.swap("log/1/checkpoint", b"2", b"0")
+        assert second.get("log/1/checkpoint") == b"1"
+
+    def test_nobody_answers(self) -> None:
+        store = S3Store("x", "", Server("http://127.0.0.1:9").client())
+        with refused("store-unreachable"):
+            store.exists()
+        with refused("store-unreachable"):
+            store.get("x")
+        with refused("store-unreachable"):
+            store.put_once([("x", b"")])
