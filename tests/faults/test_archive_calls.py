@@ -90,7 +90,8 @@ def test_one_call_fails_or_is_the_last(base: Path, tmp_path: Path) -> None:
         shelf = Shelf(copy, create=False)
         ids = [document.id for document in read.documents(shelf.vault())]
         assert shown | answered(again) <= set(ids), f"{point} {fault}"
-        assert len(ids) in {254 + 3, 254 + 6}, f"{point} {fault}"
+        # What a stop had left whole is logged, in order: none of the three, the first, two, or all of them.
+        assert 254 + 3 <= len(ids) <= 254 + 6, f"{point} {fault}"
         verdict = shelf.verify()
         assert verdict.faults == [], f"{point} {fault}"
         assert verdict.documents == verdict.size - 1 == len(ids), f"{point} {fault}"
