@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +31,7 @@ INTAKE: Final = (
     "GetBucketObjectLockConfiguration",
 )
 PATIENCE: Final = 60
+_HOP: Final = {"content-length", "transfer-encoding", "connection", "date", "server"}
 
 
 class Server:
@@ -131,3 +135,51 @@ def _answers(server: Server) -> bool:
         except Exception:  # noqa: BLE001
             return False
     return True
+
+
+@contextmanager
+def lying(server: Server) -> Iterator[Server]:
+    """The same server behind somebody who says "done" wherever it refuses."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            real = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+            real.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                real.putheader(name, value)
+            real.endheaders(body)
+            answer = real.getresponse()
+            code, data = answer.status, answer.read()
+            headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP}
+            if code in {400, 403, 409, 412} and self.command in {"PUT", "DELETE"}:
+                code, data, headers = 200, b"", {}
+            if b"<Error>" in data and self.command == "POST":
+                data = b'<?xml version="1.0"?><DeleteResult></DeleteResult>'
+            real.close()
+            self.send_response(code)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header(
+                "Content-Length", headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(data))
+            )
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None: ...
+
+    for method in ("GET", "PUT", "POST", "DELETE", "HEAD"):
+        setattr(Handler, f"do_{method}", Handler._pass_on)
+    front = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=front.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield Server(f"http://127.0.0.1:{front.server_port}")
+    finally:
+        front.shutdown()
+        front.server_close()
+        thread.join()

@@ -122,6 +122,8 @@ class Ledger:
         self.settlements: list[tuple[int, date, int]] = []
         #: Days that statements name as their own, each later than the one before: ``(leaf, day)``.
         self.days: list[tuple[int, str]] = []
+        #: When locks were probed last, in which leaf, and whether they held.
+        self.probed: tuple[str, int, bool] | None = None
         #: Authorities that stamp now.
         self.authorities: dict[str, Authority] = {}
         #: Certificates (PEM) of every authority that there was, by its name.
@@ -135,6 +137,7 @@ class Ledger:
             "authority": self._add_authority,
             "hold": self._add_hold,
             "release": self._add_release,
+            "probe": self._add_probe,
             "event": self._add_event,
             "settled": self._add_settled,
             "proposal": self._add_proposal,
@@ -340,6 +343,9 @@ class Ledger:
         if hold is None or hold.released is not None:
             raise Unlawful("it releases no hold that stands")
         hold.released = index
+
+    def _add_probe(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        self.probed = statement.at, index, statement.facts["held"]
 
     def _add_event(self, _index: int, leaf: Leaf, statement: Statement, _record: bytes) -> None:
         document = -1 if leaf.previous is None else leaf.previous

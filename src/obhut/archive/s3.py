@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from obhut.archive.probe import Target
 from obhut.errors import ObhutError
 from obhut.world import durable
 
@@ -66,6 +67,10 @@ class S3Store:
     def location(self) -> str:
         """Its address."""
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def target(self) -> Target:
+        """For whoever attacks it."""
+        return Target(self._client, self._bucket, self._prefix, self.lock_mode)
 
     # Beginning
 

@@ -82,6 +82,12 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
     # These documents stay, whatever else is said; to a day, or until it is released.
     "hold": {"documents": _are_ids, "who": _is_text, "why": _is_text, "until": _is_day_or_nothing},
     "release": {"who": _is_text, "why": _is_text},
+    # Somebody tried to break the locks: what, what was answered, and whether all of it held.
+    "probe": {
+        "mode": _is_text,
+        "held": lambda value: isinstance(value, bool),
+        "attempts": lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value),
+    },
     # The day that a document's class counts from has come; it may be said again for a later day.
     "event": {"day": is_day, "why": _is_text},
     # The time to withdraw has passed for all leaves before this one: their locks last as long as the law asks.

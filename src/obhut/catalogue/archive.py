@@ -113,6 +113,18 @@ ARCHIVE: Final[dict[str, Entry]] = {
         "See `obhut archive show ID`.",
         thing="a document",
     ),
+    "lock-broken": Entry(
+        "The locks of {object} do not hold.",
+        "The storage did what a lock has to refuse, or says that it did.",
+        "Do not rely on this storage: mirror the archive to another one (`obhut archive mirror`), and tell whoever runs it.",
+        thing="this storage",
+    ),
+    "probe-useless": Entry(
+        "A folder has no locks that could be probed: {object}.",
+        "Its files are read-only and dated, which keeps accidents away; whoever owns them can undo both.",
+        "Where that is not enough, keep the archive, or a mirror of it, in a bucket with Object Lock.",
+        thing="the given one",
+    ),
     "hold-unknown": Entry(
         "The archive has no hold {object}.",
         "The id is misspelt, or is that of something else.",

@@ -35,6 +35,8 @@ class Status:
     settled: int
     #: Those whose time to withdraw has passed, and that `settle` has not come to.
     overdue: int
+    #: When the locks of the storage were probed last, and whether they held.
+    probed: dict[str, Any] | None
     #: Documents that a hold keeps.
     held: int
     #: What each authority says of the newest checkpoint that it stamped.
@@ -61,6 +63,7 @@ def status(vault: Vault, now: str) -> Status:
         settled=sum(index < ledger.settled_through() for index in live),
         overdue=settle.overdue(seen, now),
         stamps=lines(stamp.judged(seen)) if vault.store.any(STAMPS) else [],
+        probed={"at": ledger.probed[0], "held": ledger.probed[2]} if ledger.probed else None,
         held=sum(bool(ledger.held(index, today)) for index in live),
         people=[{"name": person.name, "key": person.key} for person in ledger.people.values()],
         holds=[

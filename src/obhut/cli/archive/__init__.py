@@ -19,6 +19,7 @@ VERBS = {
     "status": (f"{_HERE}.status", "status", "Show the archive as a whole: holds, people, proposals, ends."),
     "verify": (f"{_HERE}.verify", "verify", "Verify log, records and documents."),
     "witness": (f"{_HERE}.witness", "witness", "Remember the log elsewhere, and sign what goes on from there."),
+    "probe": (f"{_HERE}.probe", "probe", "Try to break the locks of a bucket, and keep the evidence."),
     "settle": (f"{_HERE}.settle", "settle", "Lock documents for as long as the law asks; for every day."),
     "event": (f"{_HERE}.event", "event", "Say that the event of a document has come, such as the end of a contract."),
     "hold": (f"{_HERE}.holding", "hold", "Keep documents beyond every end, for a reason."),

@@ -46,6 +46,8 @@ def status(desk: Desk) -> None:
     )
     for line in found.stamps:
         out(f"time stamp: {safe(line)}")
+    if found.probed:
+        out(f"locks were probed on {found.probed['at'][:10]} and {'held' if found.probed['held'] else 'WERE BROKEN'}")
     if found.overdue:
         out(f"{found.overdue} documents wait for `obhut archive settle`: their locks end after 30 days")
     names = ", ".join(person["name"] for person in found.people) or "nobody"
