@@ -201,3 +201,29 @@ def test_a_swiss_business_year(tmp_path: Path) -> None:
     [made] = obhut("archive", "list", "--store", "a", "--json").json()
     assert made["keep_until"] == "2037-06-30"
     assert json.loads((tmp_path / "a/archive.json").read_bytes())["business_year_end"] == "06-30"
+
+
+def test_an_archive_that_logs_who_takes_documents_out(tmp_path: Path) -> None:
+    obhut = Obhut(tmp_path)
+    obhut.environ["OBHUT_ARCHIVE"] = "archive"
+    (tmp_path / "file").write_text("x")
+    assert obhut("archive", "init", "--name", "example.org/a", "--audit").code == 0
+    [put] = obhut("archive", "put", "file", "--class", "letter", "--json").json()
+    assert obhut("archive", "get", put["id"], "-o", "out").code == 0
+    assert obhut("archive", "receipt", put["id"], "-o", "receipt").code == 0
+    [verdict] = obhut("archive", "verify", "--json").json()
+    assert (verdict["size"], verdict["faults"]) == (4, [])
+    records = sorted((tmp_path / "archive/records/000").iterdir())
+    said = [json.loads(path.read_bytes()) for path in records[2:]]
+    assert [(one["type"], one["facts"]["action"], one["facts"]["documents"]) for one in said] == [
+        ("read", "get", [put["id"]]),
+        ("read", "receipt", [put["id"]]),
+    ]
+    assert all("@" in one["facts"]["who"] for one in said)
+    # The log says it before anything is given; without the key nothing is.
+    run = obhut("archive", "get", put["id"], "-o", "second", "--key-file", "absent")
+    assert (run.code, "[archive-key]" in run.err, (tmp_path / "second").exists()) == (1, True, False)
+    run = obhut("archive", "get", "1-0011223344556677", "-o", "second")
+    assert (run.code, "[document-unknown]" in run.err) == (1, True)
+    [verdict] = obhut("archive", "verify", "--json").json()
+    assert verdict["size"] == 4

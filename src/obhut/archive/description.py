@@ -31,12 +31,15 @@ class Description:
     created: str
     #: How removal is prevented.
     lock: str
+    #: Whether the log says who took which document out.
+    audit: bool = False
 
     def encode(self) -> bytes:
         """The file."""
         month, day = self.business_year_end
         return canonical.encode(
             {
+                "audit": self.audit,
                 "business_year_end": f"{month:02}-{day:02}",
                 "country": self.country,
                 "created": self.created,
@@ -56,7 +59,12 @@ class Description:
         try:
             month, _, day = fields["business_year_end"].partition("-")
             found = Description(
-                fields["origin"], fields["country"], (int(month), int(day)), fields["created"], fields["lock"]
+                origin=fields["origin"],
+                country=fields["country"],
+                business_year_end=(int(month), int(day)),
+                created=fields["created"],
+                lock=fields["lock"],
+                audit=fields["audit"] is True,
             )
             same = found.encode() == data
         except (KeyError, TypeError, AttributeError) as error:

@@ -276,17 +276,24 @@ def _is_of(files: Files, key: str, leaf: bytes | None, index: int, kept: dict[in
     """Whether a record is the one that the leaf commits to. A lost leaf says nothing against it."""
     try:
         data = files.get(key)
-        if leaf is not None and not _commits(leaf, data):
-            return False
-        if record.kind_of(data) != "document":
-            return True  # a statement: the ledger has read it
-        document = Document.parse(data)
-    except (OSError, RecordError):
+    except OSError:
         return False
+    try:
+        document = Document.parse(data)
+    except RecordError:
+        # A statement: the ledger has read it.
+        return _commits(leaf, data) if leaf is not None else _is_statement(data)
     if record_key(document.id) != key or leaf not in (None, record.leaf(document, data)):
         return False
     kept[index] = document
     return True
+
+
+def _is_statement(data: bytes) -> bool:
+    try:
+        return record.kind_of(data) != "document"
+    except RecordError:
+        return False
 
 
 def _objects(files: Files, kept: dict[int, Document], ledger: Ledger, verdict: Verdict, progress: Progress) -> None:

@@ -137,6 +137,7 @@ class Ledger:
             "authority": self._add_authority,
             "hold": self._add_hold,
             "release": self._add_release,
+            "read": self._add_read,
             "probe": self._add_probe,
             "event": self._add_event,
             "settled": self._add_settled,
@@ -343,6 +344,9 @@ class Ledger:
         if hold is None or hold.released is not None:
             raise Unlawful("it releases no hold that stands")
         hold.released = index
+
+    def _add_read(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        self._covered(statement)
 
     def _add_probe(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
         self.probed = statement.at, index, statement.facts["held"]

@@ -82,6 +82,8 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
     # These documents stay, whatever else is said; to a day, or until it is released.
     "hold": {"documents": _are_ids, "who": _is_text, "why": _is_text, "until": _is_day_or_nothing},
     "release": {"who": _is_text, "why": _is_text},
+    # Somebody took a document, or its receipt, out.
+    "read": {"action": _one_of("get", "receipt"), "documents": _are_ids, "who": _is_text},
     # Somebody tried to break the locks: what, what was answered, and whether all of it held.
     "probe": {
         "mode": _is_text,

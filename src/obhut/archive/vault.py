@@ -6,7 +6,7 @@ The order of writes and what a stop at any point leaves is in docs/design/archiv
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import keyfile, record, sequencer
@@ -333,7 +333,7 @@ def _opened(store: Store, key: Key, signer: Signer, described: Description) -> D
             found = [parsed_any(name, data) for name, data in left]
             texts = [item.facts["description"] for item in found if isinstance(item, Statement)]
             begun = Description.parse(str(texts[0]).encode()) if texts else described
-            if (begun.country, begun.business_year_end) != (described.country, described.business_year_end):
+            if replace(begun, created=described.created) != described:
                 why = f"the beginning of an archive with other settings lies there; it is for {begun.country}"
                 raise ObhutError("archive-place", store.location, why)
             return begun

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from obhut.archive import clocks, record, sequencer
 from obhut.archive.actions.put import receipts
 from obhut.archive.actions.stamp import judged
-from obhut.archive.actions.survey import survey
+from obhut.archive.actions.survey import file, survey
 from obhut.archive.classes import CLASSES
 from obhut.archive.record import object_key
 from obhut.archive.stamps import STAMPS, note_key
 from obhut.archive.statement import Statement
-from obhut.archive.vault import Logged, parsed, parsed_any, record_keys
+from obhut.archive.vault import Draft, Logged, parsed, parsed_any, record_keys
 from obhut.errors import ObhutError
 from obhut.log import tiles
 from obhut.log.note import Note
@@ -44,6 +44,19 @@ def kept_until(vault: Vault, document: Document, now: str) -> date | None:
         return None
     today, year = date.fromisoformat(now[:10]), vault.described.business_year_end
     return category.end(date.fromisoformat(document.event), today, year)
+
+
+def note_read(vault: Vault, key_path: Path, action: str, id: str, who: str, now: str) -> None:
+    """Says in the log who takes a document out, before it is given, where the archive asks for that.
+
+    Raises ``document-unknown``, ``archive-key``: without the log's key nothing is taken out of such an archive.
+    """
+    if not vault.described.audit:
+        return
+    with vault.writing(key_path) as intake:
+        seen = survey(vault)
+        seen.chosen([id])
+        file(intake, seen, [Draft("read", {"action": action, "documents": [id], "who": who})], now)
 
 
 def copy_out(vault: Vault, id: str, target: Path) -> Document:

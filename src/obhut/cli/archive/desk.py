@@ -70,6 +70,7 @@ class Desk:
         verbosity = 0 if output["quiet"] else min(1 + output["verbose"], 3)
         self.reporter = Front(self.console, verbosity=verbosity, json=self.json, log=log)
         self.host = platform.node() or "localhost"
+        self.who = f"{_user()}@{self.host}"
         self._store = store or self.environ.get("OBHUT_ARCHIVE")
         self._key_file = key_file
 
@@ -130,6 +131,16 @@ def _with_options(function: F, options: tuple[Callable[[Any], Any], ...]) -> Cal
     for option in reversed(options):
         result = option(result)
     return result
+
+
+def _user() -> str:
+    """Who runs this, as the system calls them."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def signing(prefix: str) -> Callable[[F], F]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from obhut.cli.archive.desk import desk as with_desk
+from obhut.cli.archive.desk import writing_desk
 from obhut.cli.lazy import ExamplesCommand
 
 if TYPE_CHECKING:
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     """,
 )
 @click.argument("id")
-@with_desk
+@writing_desk
 @click.option("-o", "--output", required=True, metavar="FILE", help="A new file for the document.")
 def get(desk: Desk, id: str, output: str) -> None:
     """Copy a document out of the archive; its bytes are proved on the way."""
-    from obhut.archive.actions.read import copy_out
+    from obhut.archive.actions.read import copy_out, note_read
     from obhut.cli.archive.desk import new_file
     from obhut.cli.console import safe
 
-    document = copy_out(desk.vault(), id, new_file(output))
+    vault, target = desk.vault(), new_file(output)
+    note_read(vault, desk.key_path(vault.origin), "get", id, desk.who, desk.now)
+    document = copy_out(vault, id, target)
     if desk.json:
         desk.reporter.line(
             {"message_type": "copied", "id": id, "name": document.name, "size": document.size, "file": output}

@@ -53,7 +53,10 @@ def _day_of_year(text: str) -> tuple[int, int]:
     type=click.Choice(["governance", "compliance"]),
     help="In a bucket: who holds a special right can undo governance, nobody compliance.  [default: governance]",
 )
-def init(desk: Desk, name: str, country: str, business_year_end: tuple[int, int], lock: str | None) -> None:
+@click.option("--audit", is_flag=True, help="Log who takes which document out: `get` and `receipt` then need the key.")
+def init(
+    desk: Desk, name: str, country: str, business_year_end: tuple[int, int], lock: str | None, *, audit: bool
+) -> None:
     """Create an archive and the key of its log.
 
     The key lies outside the archive. Keep a copy of it in another place: without it nothing can be added.
@@ -68,7 +71,7 @@ def init(desk: Desk, name: str, country: str, business_year_end: tuple[int, int]
         if isinstance(store, LocalStore):
             raise click.UsageError("--lock is for archives in a bucket")
         store.lock_mode = lock
-    described = Description(name, country, business_year_end, desk.now, store.lock_mode)
+    described = Description(name, country, business_year_end, desk.now, store.lock_mode, audit)
     vault = Vault.create(store, key_path, described)
     if desk.json:
         made = {"message_type": "initialized", "archive": store.location, "origin": name, "log_key": str(vault.key)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from obhut.cli.archive.desk import desk as with_desk
+from obhut.cli.archive.desk import writing_desk
 from obhut.cli.lazy import ExamplesCommand
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     """,
 )
 @click.argument("id")
-@with_desk
+@writing_desk
 @click.option("--renew", is_flag=True, help="With the newest time stamp, not the first one.")
 @click.option("-o", "--output", metavar="FILE", help="A new file for it.  [default: standard output]")
 def receipt(desk: Desk, id: str, output: str | None, *, renew: bool) -> None:
@@ -28,12 +28,14 @@ def receipt(desk: Desk, id: str, output: str | None, *, renew: bool) -> None:
 
     Whoever has the receipt and the document can check them without Obhut: see `obhut archive verifier`.
     """
-    from obhut.archive.actions.read import receipt_of
+    from obhut.archive.actions.read import note_read, receipt_of
     from obhut.archive.receipt import encode
     from obhut.cli.archive.desk import write_new
     from obhut.cli.console import safe
 
-    made = receipt_of(desk.vault(), id, renew=renew)
+    vault = desk.vault()
+    note_read(vault, desk.key_path(vault.origin), "receipt", id, desk.who, desk.now)
+    made = receipt_of(vault, id, renew=renew)
     if output is None:
         desk.console.out_bytes(encode(made))
         return
