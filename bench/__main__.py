@@ -35,7 +35,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sets", type=names, default=names(EVERYTHING))
+    parser.add_argument("--sets", type=names, help=f"default: {EVERYTHING}; files:… in memory only")
     parser.add_argument("--place", type=names, default=["tmpfs"], help="tmpfs, disk or both")
     parser.add_argument("--tools", type=names, default=list(TOOLS))
     parser.add_argument("--phases", type=names, help="default: what a set is for")
@@ -82,11 +82,16 @@ def measure(given: argparse.Namespace, results: Results) -> None:
     if not given.no_rates:
         say("rates of one core")
         results.rates = machine.rates(given.disk, given.profile, given.small)
-    for name in given.sets:
+    for name in given.sets or names(EVERYTHING):
         if name == "index":
             results.index = index(given.blobs, given.profile)
             continue
         for place in given.place:
+            if given.sets is None and place == "disk" and name.startswith("files:"):
+                say(
+                    f"{name} on disk: left out unless it is named; removing so many files takes longer than all the rest"
+                )
+                continue
             work = given.tmpfs if place == "tmpfs" else given.disk
             phases = tuple(given.phases) if given.phases else None
             plan = Plan(tools, phases, given.rounds, place, work, given.folder, given.profile, given.small)
