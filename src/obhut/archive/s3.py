@@ -146,11 +146,25 @@ class S3Store:
         return hasher.hexdigest(), size
 
     def copy_out(self, key: str, digest: str, size: int, target: Path) -> None:
-        """Copies an object to a new file, proving its bytes. Raises ``archive-damaged``."""
-        data = self.get(key)
-        if (sha256(data).hexdigest(), len(data)) != (digest, size):
+        """Copies an object to a new file, proving its bytes, a piece at a time. Raises ``archive-damaged``."""
+        with self.readable([(key, digest, size)]) as [path]:
+            durable.copy_files(target.parent, [(target.name, path, digest, size)], mode=0o644)
+
+    def _download(self, key: str, digest: str, size: int, path: Path) -> None:
+        hasher, length = sha256(), 0
+        try:
+            with self._open(key) as body, path.open("xb") as file:
+                while piece := body.read(_PIECE):
+                    hasher.update(piece)
+                    length += len(piece)
+                    file.write(piece)
+        except Exception as error:  # noqa: BLE001  (told apart there)
+            found = self._missing(key, error)
+            if isinstance(found, FileNotFoundError):
+                raise ObhutError("archive-damaged", key, "it is missing") from None
+            raise found from None
+        if (hasher.hexdigest(), length) != (digest, size):
             raise ObhutError("archive-damaged", key, "its bytes are not those that came in")
-        durable.put_files(target.parent, [(target.name, data)], mode=0o644)
 
     def oddities(self) -> list[tuple[str, str]]:
         """What somebody has laid over what is written once."""
@@ -246,7 +260,7 @@ class S3Store:
         with durable.scratch() as folder:
             paths = []
             for number, (key, digest, size) in enumerate(items):
-                self.copy_out(key, digest, size, folder / str(number))
+                self._download(key, digest, size, folder / str(number))
                 paths.append(os.fsencode(folder / str(number)))
             yield paths
 
