@@ -90,7 +90,7 @@ def test_copies_are_hashed_on_the_way(store: Store, tmp_path: Path) -> None:
 
 def test_locks_only_move_on_and_are_kept(store: Store, tmp_path: Path) -> None:
     [item] = copies(tmp_path, b"locked")
-    key, until = item[0], now() + 4
+    key, until = item[0], now() + 9
     store.copy_once([item], until)
     assert store.locks([key, "objects/00/absent"]) == [(until, False), None]
     store.extend([(key, until - 2)])
