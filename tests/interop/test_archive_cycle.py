@@ -196,6 +196,9 @@ class TestWithdrawal:
         office.wait(30)
         assert office.dispose(withdrawal).kept == [(one, "the time to withdraw it had passed")]
         assert office.sound().documents == 1
+        # It came to nothing: the document ends like any other.
+        office.go_to(date(2037, 1, 2))
+        assert len(office.let_go().certificates) == 1
 
     def test_what_is_settled_cannot_be_withdrawn(self, office: Office) -> None:
         [one] = office.file(b"x")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from obhut.archive import record
 from obhut.archive.description import DESCRIPTION
 from obhut.archive.ledger import Ledger
-from obhut.archive.record import Document, Leaf, RecordError, index_of_key, object_key, record_key
+from obhut.archive.record import Document, Leaf, RecordError, index_of_key, keys_of, object_key, record_key
 from obhut.archive.replay import Fault, read_into
 from obhut.archive.stamps import STAMPS, judge_stamps, lines
 from obhut.log import merkle, tiles
@@ -328,7 +328,7 @@ def _locks(files: Files, kept: dict[int, Document], ledger: Ledger, today: date,
     for index, document in kept.items():
         needed = _needed(index, document, ledger)
         held = index in ledger.documents and (bool(ledger.held(index, today)) or ledger.waits(index))
-        for key in (record_key(document.id), object_key(document.digest)):
+        for key in keys_of(document):
             until[key] = max(needed, until.get(key, 0))
             if held:
                 holds.add(key)

@@ -131,7 +131,7 @@ def _refused(name: str, attempt: Callable[[], Any]) -> Attempt:
     try:
         attempt()
     except Exception as error:  # noqa: BLE001
-        return Attempt(name, _said(error), held=_code(error) in _REFUSALS)
+        return Attempt(name, _said(error), held=code_of(error) in _REFUSALS)
     return Attempt(name, "done", held=False)
 
 
@@ -151,7 +151,7 @@ def _batch(target: Target, key: str, version: str) -> Attempt:
     try:
         answer = target.client.delete_objects(Bucket=target.bucket, Delete={"Objects": [one]})
     except Exception as error:  # noqa: BLE001
-        return Attempt(name, _said(error), held=_code(error) in _REFUSALS)
+        return Attempt(name, _said(error), held=code_of(error) in _REFUSALS)
     codes = [found.get("Code", "?") for found in answer.get("Errors", [])]
     return Attempt(name, ", ".join(codes) or "done", held=bool(codes))
 
@@ -191,11 +191,12 @@ def _unharmed(target: Target, key: str, version: str, body: bytes) -> Attempt:
     return Attempt(name, "equal" if found == body else "other bytes", held=found == body)
 
 
-def _code(error: Exception) -> str:
+def code_of(error: Exception) -> str:
+    """The code of a storage's answer; nothing for what is none."""
     response = getattr(error, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def _said(error: Exception) -> str:
     """A code of the storage, or what else went wrong."""
-    return _code(error) or f"{type(error).__name__}: {error}"[:200]
+    return code_of(error) or f"{type(error).__name__}: {error}"[:200]

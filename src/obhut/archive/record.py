@@ -234,6 +234,11 @@ def object_key(digest: str) -> str:
     return f"objects/{digest[:2]}/{digest}"
 
 
+def keys_of(document: Document) -> tuple[str, str]:
+    """Where a document's record and its bytes lie: they are locked, held and released alike."""
+    return record_key(document.id), object_key(document.digest)
+
+
 def record_folder(index: int) -> str:
     """Where the records of a bundle's leaves lie: the same numbers as in the log."""
     path = tiles.Tile(None, index // tiles.WIDTH).path

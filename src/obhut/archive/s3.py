@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from obhut.archive.probe import Target
+from obhut.archive.probe import Target, code_of
 from obhut.errors import ObhutError
 from obhut.world import durable
 
@@ -90,7 +90,7 @@ class S3Store:
         try:
             found = self._client.get_object_lock_configuration(Bucket=self._bucket)["ObjectLockConfiguration"]
         except Exception as error:  # noqa: BLE001  (told apart there)
-            if _code(error) in {"ObjectLockConfigurationNotFoundError", "InvalidRequest"}:
+            if code_of(error) in {"ObjectLockConfigurationNotFoundError", "InvalidRequest"}:
                 found = {}
             else:
                 raise self._failed("", error) from None
@@ -207,9 +207,9 @@ class S3Store:
                 ChecksumSHA256=base64.b64encode(digest).decode(), **lock,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001  (told apart there)
-            if _code(error) in {"BadDigest", "XAmzContentChecksumMismatch"}:
+            if code_of(error) in {"BadDigest", "XAmzContentChecksumMismatch"}:
                 raise ObhutError("document-changed", key) from None
-            if _code(error) not in _TAKEN:
+            if code_of(error) not in _TAKEN:
                 raise self._failed(key, error) from None
             if self._hash(key)[0] != digest.hex():
                 raise ObhutError("archive-damaged", key, "other bytes lie there already") from None
@@ -225,7 +225,7 @@ class S3Store:
         try:
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **condition)
         except Exception as error:  # noqa: BLE001  (told apart there)
-            if _code(error) in _TAKEN:
+            if code_of(error) in _TAKEN:
                 raise ObhutError("archive-raced", self.location) from None
             raise self._failed(key, error) from None
 
@@ -332,7 +332,7 @@ class S3Store:
         try:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + version.key, VersionId=version.id)
         except Exception as error:  # noqa: BLE001  (told apart there)
-            if _code(error) == "AccessDenied":
+            if code_of(error) == "AccessDenied":
                 raise ObhutError(
                     "document-locked", version.key, "the storage refuses: it is locked, or it is not permitted"
                 ) from None
@@ -375,7 +375,7 @@ class S3Store:
         try:
             found: dict[str, Any] = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
         except Exception as error:  # noqa: BLE001  (told apart there)
-            if _code(error) in _GONE:
+            if code_of(error) in _GONE:
                 return None
             raise self._failed(key, error) from None
         return found
@@ -391,10 +391,10 @@ class S3Store:
     def _missing(self, key: str, error: Exception) -> Exception:
         if isinstance(error, FileNotFoundError | ObhutError):
             return error
-        return FileNotFoundError(2, "it is missing", key) if _code(error) in _GONE else self._failed(key, error)
+        return FileNotFoundError(2, "it is missing", key) if code_of(error) in _GONE else self._failed(key, error)
 
     def _failed(self, key: str, error: Exception) -> ObhutError:
-        code = _code(error)
+        code = code_of(error)
         if isinstance(error, ObhutError):
             return error
         if code in {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
@@ -409,12 +409,6 @@ class S3Store:
             return [call(item) for item in items]
         with ThreadPoolExecutor(min(THREADS, len(items))) as pool:
             return list(pool.map(call, items))
-
-
-def _code(error: Exception) -> str:
-    """The code of an answer; nothing for what is none."""
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def _time(seconds: int) -> datetime:

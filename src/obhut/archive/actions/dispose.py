@@ -45,9 +45,14 @@ class Outcome:
 
 
 def candidates(seen: Survey, agreed: Agreed) -> list[int]:
-    """Documents that the law has released, that nobody holds, and that no proposal names yet. Pure."""
+    """Documents that the law has released, that nobody holds, and that nobody has proposed to dispose of yet. Pure.
+
+    A withdrawal that came to nothing is no such proposal: its document ends like any other.
+    """
     ledger = seen.ledger
-    named = {index for proposal in ledger.proposals.values() for index in proposal.covers}
+    named = {
+        index for proposal in ledger.proposals.values() if proposal.action == "dispose" for index in proposal.covers
+    }
     found = []
     for index in seen.live():
         free = ledger.free_from(index, agreed.day)

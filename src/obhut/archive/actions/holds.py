@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from obhut.archive.actions.survey import file, survey
-from obhut.archive.record import index_of, object_key, record_key
+from obhut.archive.record import index_of, keys_of
 from obhut.archive.vault import Draft
 from obhut.errors import ObhutError
 
@@ -29,8 +29,7 @@ def hold(vault: Vault, key_path: Path, ids: Sequence[str], who: str, why: str, u
             "why": why,
             "until": until.isoformat() if until else None,
         }
-        keys = [key for document in documents for key in (record_key(document.id), object_key(document.digest))]
-        marked = sorted(set(keys))
+        marked = sorted({key for document in documents for key in keys_of(document)})
         [filed] = file(intake, seen, [Draft("hold", facts)], now, lambda: vault.store.hold(marked))
     return filed
 
@@ -73,8 +72,7 @@ def _keys(seen: Survey, today: date) -> Iterable[str]:
     for index in sorted(covered - ledger.gone.keys()):
         document = seen.document(index)
         if document is not None:
-            yield record_key(document.id)
-            yield object_key(document.digest)
+            yield from keys_of(document)
 
 
 def _index(id: str) -> int:

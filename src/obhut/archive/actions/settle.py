@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from obhut.archive.actions import holds
 from obhut.archive.actions.survey import file, survey
-from obhut.archive.record import object_key, record_key
+from obhut.archive.record import keys_of
 from obhut.archive.store import seconds
 from obhut.archive.vault import Draft
 from obhut.errors import ObhutError
@@ -126,5 +126,5 @@ def _dates(seen: Survey, due: list[Document], today: date) -> list[tuple[str, in
         day = seen.ledger.free_from(document.index, today)
         if day is not None and not seen.ledger.withdrawn(document.index):
             until = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-            dates += [(record_key(document.id), until), (object_key(document.digest), until)]
+            dates += [(key, until) for key in keys_of(document)]
     return dates
