@@ -15,6 +15,7 @@ from obhut.archive.actions.verify import verify
 from obhut.archive.description import Description
 from obhut.archive.judge import Verdict
 from obhut.archive.record import LOG
+from obhut.archive.sealing import Encryption
 from obhut.archive.store import LocalStore
 from obhut.archive.vault import Logged, Vault
 
@@ -61,8 +62,11 @@ class Silent:
 class Shelf:
     """An archive below ``base``, its key, and documents to put into it."""
 
-    def __init__(self, base: Path, *, create: bool = True) -> None:
+    def __init__(self, base: Path, *, create: bool = True, sealed: bool = False) -> None:
         self.base = base
+        self.identity = base / "archive.identity"
+        self.recovery = base / "recovery.identity"
+        self.encryption = Encryption(self.identity, self.recovery) if sealed else None
         self.today = TODAY
         self.root = base / "archive"
         self.key = base / "archive.key"
@@ -72,10 +76,10 @@ class Shelf:
             self.made(LocalStore(self.root))
 
     def made(self, store: LocalStore) -> Vault:
-        return Vault.create(store, self.key, described())
+        return Vault.create(store, self.key, described(), self.encryption)
 
     def vault(self, store: LocalStore | None = None) -> Vault:
-        return Vault.open(store or LocalStore(self.root))
+        return Vault.open(store or LocalStore(self.root), lambda _: self.identity)
 
     def source(self, name: str, data: bytes) -> bytes:
         path = self.sources / name
@@ -187,8 +191,8 @@ class Failing(LocalStore):
     def remove(self, key: str, now: int) -> None:
         self._maybe(lambda: LocalStore.remove(self, key, now))
 
-    def put_edge(self, items: Sequence[Item]) -> None:
-        self._maybe(lambda: LocalStore.put_edge(self, items))
+    def put_edge(self, items: Sequence[Item], until: int | None = None) -> None:
+        self._maybe(lambda: LocalStore.put_edge(self, items, until))
 
     def drop(self, key: str) -> None:
         self._maybe(lambda: LocalStore.drop(self, key))

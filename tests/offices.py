@@ -7,10 +7,11 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import facilities
-from archives import Shelf, Silent
+from archives import Shelf, Silent, stranger
 from obhut.archive import clocks, signing
 from obhut.archive.actions import dispose, holds, people, settle
 from obhut.archive.actions.people import Signatory
+from obhut.archive.record import LOG, Document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +31,10 @@ def at(day: date) -> str:
 class Office(Shelf):
     """An archive, its people with SSH keys of their own, and a day that is today."""
 
-    def __init__(self, base: Path, *, create: bool = True, today: date = date(2026, 11, 27)) -> None:
-        super().__init__(base, create=create)
+    def __init__(
+        self, base: Path, *, create: bool = True, sealed: bool = False, today: date = date(2026, 11, 27)
+    ) -> None:
+        super().__init__(base, create=create, sealed=sealed)
         self.today = today
         #: What a witness says; by default the same as the host.
         self.elsewhere: date | None = today
@@ -119,3 +122,19 @@ class Office(Shelf):
 def leaf(id: str) -> int:
     """The leaf of an id."""
     return int(id.partition("-")[0])
+
+
+def accepted_by_strangers(office: Office) -> str:
+    ran = stranger(office.base, "--store", office.root, "--key", office.root / f"{LOG}.vkey", today=office.today)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    return ran.stdout
+
+
+def locked_until(office: Office, key: str) -> date:
+    [lock] = office.vault().store.locks([key])
+    assert lock is not None
+    return date.fromtimestamp(lock[0])
+
+
+def document(office: Office, id: str) -> Document:
+    return Document.parse(office.vault().record(id))

@@ -60,6 +60,37 @@ class Signer:
         """64 bytes; the same message always gets the same."""
 
 @final
+class AgeKeyring:
+    """An identity of age (X25519), and everybody to whom is sealed; the identity is one of them."""
+
+    def __init__(self, identity: str, recipients: list[str]) -> None:
+        """``AGE-SECRET-KEY-1…`` and ``age1…``; ``invalid-argument`` for anything else."""
+
+    def seal(self, plain: bytes) -> bytes:
+        """An age file, opened again before it is given."""
+
+    def open(self, sealed: bytes, about: str) -> bytes:
+        """What an age file holds; ``damaged``, or ``wrong-password`` if it was not sealed to this identity. ``about`` names it."""
+
+    def seal_files(self, items: list[tuple[bytes, str, int, bytes]], threads: int) -> list[tuple[str, int]]:
+        """Source, its SHA-256 in hex, its size, new file (which need not last); gives SHA-256 and size of each new file."""
+
+    def read_files(self, paths: list[bytes], threads: int) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+        """SHA-256 in hex and size of what each age file holds, and of the file itself."""
+
+    def copy_out(self, root: bytes, key: str, source: bytes, digest: str, size: int, mode: int) -> None:
+        """Puts what an age file holds under a new key, durably; ``source-changed`` if it is not that."""
+
+def age_identity() -> str:
+    """A new identity: ``AGE-SECRET-KEY-1…``."""
+
+def age_recipient(identity: str) -> str | None:
+    """The recipient (``age1…``) of an identity; nothing for what is none."""
+
+def is_age_recipient(text: str) -> bool:
+    """Whether that is a recipient (``age1…``)."""
+
+@final
 class Job:
     """A running operation. The watcher polls; nothing is called back."""
 

@@ -36,6 +36,7 @@ QUICK: Final = {
     *("CoreError", "display_name", "harden_process", "exclude_match", "prune_plan_model", "restore_plan_model"),
     "random_bytes",
     *("Signer.from_seed", "Signer.public", "Signer.sign", "verify_ed25519"),
+    *("AgeKeyring.seal", "AgeKeyring.open", "age_identity", "age_recipient", "is_age_recipient"),
 }
 
 
@@ -43,7 +44,7 @@ def calls_of_the_core() -> set[str]:
     """Everything that can be called, by its name."""
     found = {"_store_contract"}
     for name, value in vars(_core).items():
-        if name in {"Store", "Job", "Lock", "Repository", "Signer"}:
+        if name in {"Store", "Job", "Lock", "Repository", "Signer", "AgeKeyring"}:
             found |= {f"{name}.{method}" for method in vars(value) if not method.startswith("_")}
         elif callable(value) and not name.startswith("_"):
             found.add(name)

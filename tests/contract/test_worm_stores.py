@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from buckets import Server, seaweedfs
+from obhut.archive import s3
 from obhut.archive.s3 import S3Store
 from obhut.archive.store import LocalStore, Store
 from obhut.errors import ObhutError
@@ -199,3 +200,60 @@ class TestBuckets:
             store.get("x")
         with refused("store-unreachable"):
             store.put_once([("x", b"")])
+
+
+def test_files_hold_what_lies_there(store: Store, tmp_path: Path) -> None:
+    items = copies(tmp_path, b"one", b"", b"three" * 100_000)
+    store.copy_once(items, now() + 5)
+    with store.files([item[0] for item in items]) as paths:
+        assert [Path(os.fsdecode(path)).read_bytes() for path in paths] == [b"one", b"", b"three" * 100_000]
+
+
+def test_what_is_larger_than_one_request_goes_in_parts(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "LARGEST", 6 << 20)
+    monkeypatch.setattr(s3, "PART", 5 << 20)
+    content = os.urandom(12 << 20)
+    [item] = items = copies(tmp_path, content)
+    until = now() + 5
+    for _ in range(2):
+        store.copy_once(items, until)
+    assert store.hashes([item[0]]) == [(item[2], len(content))]
+    store.extend([(item[0], until)])
+    [lock] = store.locks([item[0]])
+    assert lock == (until, False)
+    with refused("document-locked"):
+        store.remove(item[0], now())
+    # What changed on the way gets no name, and leaves no parts behind.
+    other = os.urandom(12 << 20)
+    [(key, path, digest, size)] = copies(tmp_path, other)
+    Path(os.fsdecode(path)).write_bytes(other[:-1] + bytes([other[-1] ^ 1]))
+    with refused("document-changed"):
+        store.copy_once([(key, path, digest, size)], until)
+    assert store.keys("objects") == [item[0]]
+    if isinstance(store, S3Store):
+        client, bucket = store.target().client, store.target().bucket
+        assert not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+        begun = client.create_multipart_upload(Bucket=bucket, Key=f"{store.target().prefix}objects/left")["UploadId"]
+        assert store.sweep() == 0, "somebody may go on with it"
+        monkeypatch.setattr(s3, "_ABANDONED", -60)
+        assert store.sweep() == 1
+        assert begun
+        assert not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+
+
+def test_versions_that_went_are_asked_for_again(store: Store) -> None:
+    """A store that was opened before somebody removed, lawfully, and put anew."""
+    if not isinstance(store, S3Store):
+        return
+    key = "records/000/001-x"
+    store.put_once([(key, b"one")])
+    assert store.get(key) == b"one"
+    other = S3Store(store.target().bucket, store.target().prefix, store.target().client, "compliance")
+    other.drop(key)
+    assert store.locks([key]) == [None]
+    with pytest.raises(FileNotFoundError):
+        store.get(key)
+    other.put_once([(key, b"two")])
+    assert store.get(key) == b"two"

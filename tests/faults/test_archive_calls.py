@@ -38,10 +38,10 @@ DATES: Final = ("utimensat",)
 DOCUMENTS: Final = {"new-1": b"eins", "new-2": b"zwei" * 400_000, "old-0": b"old 0"}
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["plain", "sealed"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive whose next documents fill a bundle: full tiles, narrow ones, and some that go."""
-    shelf = Shelf(tmp_path_factory.mktemp("base"))
+    shelf = Shelf(tmp_path_factory.mktemp("base"), sealed=request.param == "sealed")
     shelf.put(*[b"old %d" % number for number in range(254)])
     for name, data in DOCUMENTS.items():
         shelf.source(name, data)
@@ -50,7 +50,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def put(base: Path, log: Path, inject: tuple[Point, str] | None = None) -> straced.Trace:
     command = [sys.executable, "-m", "obhut", "archive", "put", *sorted(str(base / "sources" / name) for name in DOCUMENTS),
-               "--store", str(base / "archive"), "--key-file", str(base / "archive.key"), "--class", "letter"]  # fmt: skip
+               "--store", str(base / "archive"), "--key-file", str(base / "archive.key"), "--class", "letter",
+               "--identity", str(base / "archive.identity")]  # fmt: skip
     return straced.run(command, base / "archive", log, env=Obhut(base).environ, inject=inject, more=DATES)
 
 

@@ -19,6 +19,7 @@ from obhut.archive.clocks import Reading, agree
 from obhut.archive.description import Description
 from obhut.archive.record import LOG, object_key, record_key
 from obhut.archive.s3 import S3Store
+from obhut.archive.sealing import Encryption
 from obhut.archive.store import LocalStore, shown
 from obhut.archive.vault import Vault
 from obhut.errors import ObhutError
@@ -45,17 +46,22 @@ def today() -> date:
 class Bucket:
     """An archive in a bucket, by the machine's clock."""
 
-    def __init__(self, base: Path, server: Server, mode: str = "compliance") -> None:
+    def __init__(self, base: Path, server: Server, mode: str = "compliance", *, sealed: bool = False) -> None:
         self.base, self.server, self.name, self.mode = base, server, server.bucket(), mode
         self.key = base / "key"
+        self.identity = base / "identity"
+        self.sealed = sealed
         (base / "sources").mkdir()
-        Vault.create(self.store(), self.key, Description(ORIGIN, "de", (12, 31), now(), mode))
+        described = Description(ORIGIN, "de", (12, 31), now(), mode)
+        Vault.create(
+            self.store(), self.key, described, Encryption(self.identity, base / "recovery") if sealed else None
+        )
 
     def store(self) -> S3Store:
         return S3Store(self.name, "", self.server.client(), self.mode)
 
     def vault(self, store: S3Store | None = None) -> Vault:
-        return Vault.open(store or self.store())
+        return Vault.open(store or self.store(), lambda _: self.identity)
 
     def put(self, *contents: bytes, event: date, category: str = "voucher", store: S3Store | None = None) -> list[str]:
         paths = []
@@ -67,7 +73,7 @@ class Bucket:
         return [entry.document.id for entry, _ in put.put(self.vault(store), self.key, wish, now(), Silent())]
 
     def verify(self) -> dict[str, str]:
-        verdict = verify.verify(self.vault(), today(), Silent())
+        verdict = verify.verify(self.vault(), today(), Silent(), contents=True)
         return {fault.object: fault.what for fault in verdict.faults}
 
     def mirrored(self) -> Path:
@@ -79,7 +85,8 @@ class Bucket:
         """By tessera, and by strangers."""
         folder = self.mirrored()
         assert accepted(folder / LOG, folder / f"{LOG}.vkey")
-        ran = stranger(self.base, "--store", folder, "--key", folder / f"{LOG}.vkey")
+        identity: list[str | Path] = ["--identity", self.identity] if self.sealed else []
+        ran = stranger(self.base, "--store", folder, "--key", folder / f"{LOG}.vkey", *identity)
         assert ran.returncode == 0, ran.stdout
 
 
@@ -88,7 +95,13 @@ def bucket(tmp_path: Path, server: Server) -> Bucket:
     return Bucket(tmp_path, server)
 
 
-def test_documents_go_in_and_come_out(bucket: Bucket, tmp_path: Path) -> None:
+@pytest.fixture(params=["plain", "sealed"])
+def any_bucket(request: pytest.FixtureRequest, tmp_path: Path, server: Server) -> Bucket:
+    return Bucket(tmp_path, server, sealed=request.param == "sealed")
+
+
+def test_documents_go_in_and_come_out(any_bucket: Bucket, tmp_path: Path) -> None:
+    bucket = any_bucket
     contents = [b"one", b"", os.urandom(300_000), b"one", *(b"document %d" % number for number in range(30))]
     ids = bucket.put(*contents, event=date(2026, 3, 1))
     assert bucket.verify() == {}
@@ -201,7 +214,32 @@ def test_a_whole_cycle_with_locks_of_seconds(bucket: Bucket, tmp_path: Path, mon
     bucket.accepted()
 
 
-def test_two_writers_never_sign_two_histories(bucket: Bucket) -> None:
+def test_the_log_is_locked_as_long_as_its_documents(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.put(*(b"document %d" % number for number in range(257)), event=date(2026, 3, 1))
+    store, client = bucket.store(), bucket.server.client()
+    [first] = [key for key in store.keys("records/000") if key.startswith("records/000/000-")]
+    full = [f"{LOG}/tile/0/000", f"{LOG}/tile/entries/000"]
+    once = [*full, first, "archive.json"]
+    assert all(lock and lock[0] > time.time() + 29 * 86400 for lock in store.locks(once))
+    monkeypatch.setattr(settle, "SETTLING", -3600)
+    assert settle.settle(bucket.vault(), bucket.key, now()).documents == 257
+    for lock in bucket.store().locks([*once, f"{LOG}.vkey"]):
+        assert lock is not None
+        assert datetime.fromtimestamp(lock[0], UTC).date() == date(2035, 1, 2)
+    assert bucket.verify() == {}
+    # Laid over, they are named, and read as they were.
+    for key in once:
+        client.put_object(Bucket=bucket.name, Key=key, Body=b"mallory's")
+        version = store._original(key).id  # what an attacker finds in the list of versions
+        with pytest.raises(Exception, match="AccessDenied"):
+            client.delete_object(Bucket=bucket.name, Key=key, VersionId=version)
+    assert bucket.verify() == dict.fromkeys(once, "somebody wrote another version over it")
+    bucket.put(b"later", event=date(2026, 3, 1))
+    bucket.accepted()
+
+
+def test_two_writers_never_sign_two_histories(any_bucket: Bucket) -> None:
+    bucket = any_bucket
     bucket.put(b"zero", event=date(2026, 1, 1))
     with bucket.vault().writing(bucket.key) as late:
         bucket.put(b"one", event=date(2026, 1, 1))
@@ -249,15 +287,16 @@ class Stopping(S3Store):
     def extend(self, items: Sequence[tuple[str, int]]) -> None:
         self._maybe(lambda: S3Store.extend(self, items))
 
-    def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
-        self._maybe(lambda: S3Store.put_edge(self, items))
+    def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
+        self._maybe(lambda: S3Store.put_edge(self, items, until))
 
     def swap(self, key: str, data: bytes, before: bytes | None) -> None:
         self._maybe(lambda: S3Store.swap(self, key, data, before))
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_call_that_fails_and_may_have_been_done(bucket: Bucket, *, kept: bool) -> None:
+def test_a_call_that_fails_and_may_have_been_done(any_bucket: Bucket, *, kept: bool) -> None:
+    bucket = any_bucket
     answered = bucket.put(b"old", event=date(2026, 1, 1))
     at = 0
     while True:

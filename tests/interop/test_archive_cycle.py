@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from archives import ORIGIN, Silent, stranger
+from archives import ORIGIN, Silent
 from obhut.archive.actions import dispose, look, people, put, read, settle
-from obhut.archive.record import LOG, Document, object_key, record_key
+from obhut.archive.record import object_key, record_key
 from obhut.archive.statement import Statement, approval_text
 from obhut.errors import ObhutError
-from offices import Office, at
+from offices import Office, accepted_by_strangers, at, document, locked_until
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("ssh-keygen")]
 
@@ -37,22 +37,6 @@ def refused(id: str, text: str | None = None) -> pytest.RaisesExc[ObhutError]:
 def bringing(name: str, signature: str) -> people.Signatory:
     """Somebody whose signature was made elsewhere."""
     return people.Signatory(name, lambda _: signature)
-
-
-def accepted_by_strangers(office: Office) -> str:
-    ran = stranger(office.base, "--store", office.root, "--key", office.root / f"{LOG}.vkey", today=office.today)
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
-    return ran.stdout
-
-
-def locked_until(office: Office, key: str) -> date:
-    [lock] = office.vault().store.locks([key])
-    assert lock is not None
-    return date.fromtimestamp(lock[0])
-
-
-def document(office: Office, id: str) -> Document:
-    return Document.parse(office.vault().record(id))
 
 
 def test_a_whole_cycle(office: Office) -> None:

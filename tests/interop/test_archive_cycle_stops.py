@@ -26,9 +26,9 @@ class Prepared(Office):
     proposal: str
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    office = Prepared(tmp_path_factory.mktemp("prepared"))
+@pytest.fixture(scope="module", params=["plain", "sealed"])
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    office = Prepared(tmp_path_factory.mktemp("prepared"), sealed=request.param == "sealed")
     office.enrol("anna", "bert")
     ended = office.file(b"old", b"older", b"old", event=date(2001, 1, 1))
     office.wait(40)

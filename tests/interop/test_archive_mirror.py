@@ -36,7 +36,7 @@ class Mirrored(Office):
     def equal(self) -> None:
         """The same files with the same dates, but for what only the sequencer needs; and everybody accepts it."""
         assert facts(self.second) == facts(self.root)
-        verdict = verify.verify(Vault.open(LocalStore(self.second)), self.today, Silent())
+        verdict = verify.verify(self.vault(LocalStore(self.second)), self.today, Silent())
         assert (verdict.faults, verdict.remarks) == ([], [])
         assert accepted(self.second / LOG, self.second / f"{LOG}.vkey")
 

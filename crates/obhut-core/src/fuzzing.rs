@@ -4,6 +4,7 @@
 
 pub mod trees;
 
+use crate::age::{Identity, Keyring};
 use crate::chunker::{ChunkReader, Chunker, MIN};
 use crate::crypto::{Key, KeyParts};
 use crate::error::Result;
@@ -20,6 +21,7 @@ pub type Target = fn(&[u8]);
 
 /// All targets by name, which is also that of the corpus folder.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("age", age_file),
     ("chunker", chunker),
     ("config", config),
     ("index", index_file),
@@ -101,6 +103,27 @@ fn named_bytes(mut header: &[u8]) -> u64 {
         header = header.get(size..).unwrap_or_default();
     }
     sum
+}
+
+fn fixed_keyring() -> Keyring {
+    let identity = Identity::random(&Fixed).expect("randomness is fixed");
+    let recipient = identity.recipient();
+    Keyring::new(identity, vec![recipient]).expect("it is one of them")
+}
+
+/// An age file as it comes, and as the content behind a header that opens; and what we seal ourselves.
+pub fn age_file(data: &[u8]) {
+    let keyring = fixed_keyring();
+    let _ = keyring.open(data, "fuzz");
+    let mut behind = keyring.seal(&[], &Fixed).expect("randomness is fixed");
+    behind.truncate(behind.len() - 16);
+    behind.extend_from_slice(data);
+    let _ = keyring.open(&behind, "fuzz");
+    let sealed = keyring.seal(data, &Fixed).expect("randomness is fixed");
+    let opened = keyring
+        .open(&sealed, "fuzz")
+        .expect("we read what we write");
+    assert_eq!(opened, data);
 }
 
 /// A key file, and the master key inside one.
@@ -242,6 +265,13 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     );
     let index = index::file::encode(&[(Id([1; 32]), blobs.to_vec()), (Id([2; 32]), Vec::new())]);
     vec![
+        (
+            "age",
+            "sealed",
+            fixed_keyring()
+                .seal(b"content", &Fixed)
+                .expect("randomness is fixed"),
+        ),
         ("pack_header", "sealed", header),
         ("key", "master", master),
         ("key", "cheap", file.expect("randomness is fixed")),

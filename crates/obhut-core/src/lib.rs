@@ -1,10 +1,11 @@
 //! The byte engine of Obhut: restic-format repositories on any [`store::Store`].
 //!
 //! Layers, lower ones know nothing of higher ones:
-//! `error id world job accounts` → `durable store` → `gojson gotime crypto keyfile chunker compress blob pack` →
+//! `error id world job accounts` → `durable store` → `gojson gotime crypto age worm keyfile chunker compress blob pack` →
 //! `tree snapshot index` → `repo lock packer` → `fs filter` → `backup restore check prune ls`.
 
 pub mod accounts;
+pub mod age;
 pub mod backup;
 pub mod blob;
 pub mod buffer;

@@ -6,15 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 
+use crate::age::{self, Identity, open};
 use crate::durable::{self, Existing, Folder, Group};
 use crate::error::{Code, Error, Result};
-use crate::gojson;
 use crate::id::Id;
 use crate::job::Control;
 use crate::pool;
@@ -23,6 +22,10 @@ use crate::pool;
 const PIECE: usize = 1 << 20;
 /// Up to so many files are one thread's work.
 const FEW: usize = 8;
+/// Copies of so many bytes are synced one by one, by whoever writes them ([`Group`]): while some threads wait for the
+/// medium, others hash. So there are several a processor.
+const LARGE: u64 = 256 << 10;
+const OVERLAP: usize = 4;
 /// Folders are for their owner and for those of the group who may look.
 const FOLDER: u32 = 0o750;
 
@@ -32,6 +35,17 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// What lies in this file, if it still has this hash and so many bytes.
     Copy(PathBuf, Id, u64),
+    /// What this age file holds, likewise.
+    Opened(PathBuf, Id, u64, Arc<Identity>),
+}
+
+impl Content {
+    fn size(&self) -> u64 {
+        match self {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::Copy(_, _, size) | Content::Opened(_, _, size, _) => *size,
+        }
+    }
 }
 
 /// Puts contents under their keys, all of them durable in the end. They get their names in the order given, after all
@@ -76,10 +90,11 @@ pub fn put(
     let known = Mutex::new(Vec::new());
     let numbered: Vec<_> = items.iter().enumerate().collect();
     // Few files are the caller's own work: faults can then be injected into each call (docs/design/faults.md).
-    let threads = if items.len() > FEW {
-        pool::threads(0)
-    } else {
-        1
+    let large = |item: &(String, Content)| item.1.size() >= LARGE;
+    let threads = match items.len() {
+        0..=FEW => 1,
+        _ if items.iter().any(large) => OVERLAP * pool::threads(0),
+        _ => pool::threads(0),
     };
     let nothing = || Ok(());
     let control = Control::default();
@@ -104,6 +119,13 @@ pub fn put(
                 Content::Copy(source, digest, size) => {
                     let mut copy = Copy::begin(source, *digest, *size)?;
                     group.add_pieces(*place, folder, name, mode, key, |piece| copy.next(piece))
+                }
+                Content::Opened(source, digest, size, identity) => {
+                    let mut opened = age::Opened::begin(source, identity)?;
+                    let promised = (*digest, *size);
+                    group.add_pieces(*place, folder, name, mode, key, |piece| {
+                        opened.next(piece, promised)
+                    })
                 }
             }
         },
@@ -148,7 +170,7 @@ fn holds(path: &Path, key: &str, content: &Content) -> Result<bool> {
     };
     let wanted = match content {
         Content::Bytes(bytes) => (Id::of(bytes), bytes.len() as u64),
-        Content::Copy(_, digest, size) => (*digest, *size),
+        Content::Copy(_, digest, size) | Content::Opened(_, digest, size, _) => (*digest, *size),
     };
     if found == wanted {
         return Ok(true);
@@ -181,6 +203,8 @@ impl Copy {
     /// The next piece; at the end the hash must be the one that was promised.
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
         let changed = || Error::new(Code::SourceChanged, &*self.about, "while it was being read");
+        // Room for all of it and for the look behind it, at once.
+        piece.reserve((self.left.min(PIECE as u64) + 1) as usize);
         if read(&mut self.file, piece, &self.about)? {
             let left = self.left.checked_sub(piece.len() as u64);
             self.left = left.ok_or_else(changed)?;
@@ -193,24 +217,6 @@ impl Copy {
         }
         Err(changed())
     }
-}
-
-fn open(path: &Path) -> Result<(File, String)> {
-    let about = gojson::display(path.as_os_str().as_bytes());
-    let failed = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::new(Code::FileMissing, &*about, "no such file"),
-        _ => Error::io(&*about, &e),
-    };
-    // Looked at before it is opened: opening a pipe would wait for its writer.
-    let regular = std::fs::metadata(path).map_err(failed)?.is_file();
-    if !regular {
-        return Err(Error::new(
-            Code::InvalidArgument,
-            about,
-            "not a regular file",
-        ));
-    }
-    Ok((File::open(path).map_err(failed)?, about))
 }
 
 /// The next piece of a file; `false` at its end.

@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod age;
 mod apart;
 mod ed25519;
 mod error;
@@ -35,10 +36,14 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add("CoreError", error::class(py)?)?;
     module.add_class::<ed25519::Signer>()?;
+    module.add_class::<age::AgeKeyring>()?;
     module.add_class::<store::Store>()?;
     module.add_class::<job::Job>()?;
     module.add_class::<repository::Lock>()?;
     module.add_class::<repository::Repository>()?;
+    module.add_function(wrap_pyfunction!(age::age_identity, module)?)?;
+    module.add_function(wrap_pyfunction!(age::age_recipient, module)?)?;
+    module.add_function(wrap_pyfunction!(age::is_age_recipient, module)?)?;
     module.add_function(wrap_pyfunction!(pystore::store_contract, module)?)?;
     module.add_function(wrap_pyfunction!(ed25519::verify_ed25519, module)?)?;
     module.add_function(wrap_pyfunction!(world::durable_write, module)?)?;

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 _PARTS: Final = (
     *("log/merkle.py", "log/note.py", "log/tiles.py", "archive/canonical.py", "archive/description.py"),
     *("archive/record.py", "archive/classes.py", "archive/sshsig.py", "archive/statement.py", "archive/ledger.py"),
-    *("archive/replay.py", "archive/stamps.py", "archive/judge.py", "archive/openssl.py", "archive/stranger.py"),
+    *("archive/replay.py", "archive/stamps.py", "archive/lasting.py", "archive/inventory.py"),
+    *("archive/judge.py", "archive/openssl.py", "archive/agefile.py", "archive/stranger.py"),
 )
 
 _HEAD: Final = '''#!/usr/bin/env python3
 """Checks receipts of an Obhut archive, or all of it. Needs Python 3.11 or newer and openssl, and nothing of Obhut.
 
     python3 verify.py RECEIPT [DOCUMENT] [--key LOG.vkey] [--authority TSA.pem]
-    python3 verify.py --store DIR [--key LOG.vkey] [--against CHECKPOINT [--witness WITNESS.vkey]]
+    python3 verify.py --store DIR [--key LOG.vkey] [--identity FILE] [--against CHECKPOINT [--witness WITNESS.vkey]]
 """
 
 from __future__ import annotations

@@ -21,13 +21,21 @@ def encode(value: dict[str, Any]) -> bytes:
 
 def decode(data: bytes) -> dict[str, Any]:
     """The object that :func:`encode` gives these bytes for. Raises ``ValueError`` for any other bytes."""
+    value = read(data)
+    if encode(value) != data:
+        raise ValueError("not canonical JSON")
+    return value
+
+
+def read(data: bytes) -> dict[str, Any]:
+    """The object of some JSON: for whoever makes the bytes anew from it, and compares. Raises ``ValueError``."""
     try:
         value = json.loads(data.decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if not isinstance(value, dict) or encode(value) != data:
-        raise ValueError("not canonical JSON")
-    return value
+    if isinstance(value, dict):
+        return value
+    raise ValueError("not canonical JSON")
 
 
 def _check(value: Any) -> None:

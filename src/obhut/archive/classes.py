@@ -15,6 +15,7 @@ POLICY: Final = 1
 
 #: What the years are counted from: the end of the year of the event, the end of the business year of the event, the event.
 Start = Literal["calendar year", "business year", "event"]
+STARTS: Final[tuple[Start, ...]] = ("calendar year", "business year", "event")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from obhut.archive import canonical
 
 #: The form of everything in an archive.
 FORMAT: Final = "obhut-archive/1"
+
+#: How an archive is encrypted, if it is.
+AGE: Final = "age-encryption.org/v1"
 
 #: Its key.
 DESCRIPTION: Final = "archive.json"
@@ -33,6 +36,10 @@ class Description:
     lock: str
     #: Whether the log says who took which document out.
     audit: bool = False
+    #: To whom everything is sealed (``age1…``), in an encrypted archive: its own key, and one to recover with.
+    recipients: tuple[str, ...] = ()
+    #: The key that objects are named with: an age file, in base64.
+    names: str = ""
 
     def encode(self) -> bytes:
         """The file."""
@@ -43,12 +50,17 @@ class Description:
                 "business_year_end": f"{month:02}-{day:02}",
                 "country": self.country,
                 "created": self.created,
-                "encryption": "none",
+                **self._encryption(),
                 "format": FORMAT,
                 "lock": self.lock,
                 "origin": self.origin,
             }
         )
+
+    def _encryption(self) -> dict[str, Any]:
+        if not self.recipients:
+            return {"encryption": "none"}
+        return {"encryption": AGE, "names": self.names, "recipients": list(self.recipients)}
 
     @staticmethod
     def parse(data: bytes) -> Description:
@@ -65,8 +77,12 @@ class Description:
                 created=fields["created"],
                 lock=fields["lock"],
                 audit=fields["audit"] is True,
+                recipients=tuple(fields.get("recipients", ())),
+                names=fields.get("names", ""),
             )
-            same = found.encode() == data
+            texts = (*found.recipients, found.names)
+            same = found.encode() == data and all(isinstance(text, str) for text in texts)
+            same = same and len(found.recipients) in {0, 2}
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no description of an archive: {error}") from None
         if not same:

@@ -128,6 +128,8 @@ class Ledger:
         self.authorities: dict[str, Authority] = {}
         #: Certificates (PEM) of every authority that there was, by its name.
         self.certificates: dict[str, list[str]] = {}
+        #: Classes of one's own, by their names.
+        self.classes: dict[str, Class] = {}
         #: What ``archive.json`` has to hold.
         self.description: str | None = None
         self._pairs: dict[tuple[str, str | None], tuple[str, str | None]] = {}
@@ -135,6 +137,7 @@ class Ledger:
             "archive": self._add_archive,
             "person": self._add_person,
             "authority": self._add_authority,
+            "class": self._add_class,
             "hold": self._add_hold,
             "release": self._add_release,
             "read": self._add_read,
@@ -167,7 +170,8 @@ class Ledger:
 
     def category(self, index: int) -> Class | None:
         """The class of a document; nothing for one that this version does not know."""
-        return CLASSES.get(self.documents[index][0])
+        name = self.documents[index][0]
+        return CLASSES.get(name) or self.classes.get(name)
 
     def end(self, index: int, today: date) -> date | None:
         """The last day on which the law in force ``today`` asks for a document."""
@@ -335,6 +339,20 @@ class Ledger:
         else:
             self.authorities[name] = Authority(name, facts["url"], facts["certificates"])
             self.certificates.setdefault(name, []).append(facts["certificates"])
+
+    def _add_class(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        facts = statement.facts
+        name, years, start, later = facts["name"], facts["years"], facts["start"], facts["later"]
+        since: tuple[tuple[date, int], ...] = ((date.min, years),)
+        if name in CLASSES:
+            raise Unlawful(f"{name} is a class of this version")
+        if known := self.classes.get(name):
+            if (start, later) != (known.start, known.later):
+                raise Unlawful(f"the years of {name} begin in another way: that is another class")
+            if years <= known.years[-1][1]:
+                raise Unlawful(f"{name} lasts {known.years[-1][1]} years already: a class only grows")
+            since = (*known.years, (date.fromisoformat(statement.at[:10]), years))
+        self.classes[name] = Class(name, facts["what"], facts["what"], facts["law"], start, since, later)
 
     def _add_hold(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
         self.holds[index] = Hold(statement, self._covered(statement))

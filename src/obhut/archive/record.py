@@ -35,6 +35,11 @@ VERSION: Final = 1
 #: What an id looks like.
 ID: Final = re.compile(r"(0|[1-9][0-9]{0,15})-([0-9a-f]{16})")
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
+#: A leaf as nearly all are: no letter of it is written in another way, so its parts say all of it.
+_USUAL_LEAF: Final = re.compile(
+    rb'\{"class":(?:null|"([a-z0-9/-]{1,50})"),"commit":"([0-9a-f]{64})","event":(?:null|"([0-9-]{10})"),'
+    rb'"prev":(?:null|(0|[1-9][0-9]{0,14})),"type":"([a-z]{1,20})","v":1\}'
+)
 _CALENDAR_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
@@ -62,6 +67,26 @@ def _is_date(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """The age file that a document lies in, in an encrypted archive."""
+
+    #: What it is called, 64 hex digits that say nothing of the content.
+    name: str
+    #: SHA-256 of the file, in hex.
+    digest: str
+    size: int
+
+    def facts(self) -> dict[str, Any]:
+        """As the record says it."""
+        return {"digest": f"sha256:{self.digest}", "name": self.name, "size": self.size}
+
+    @staticmethod
+    def of(facts: dict[str, Any]) -> Envelope:
+        """From a record. Raises ``KeyError``, ``AttributeError``."""
+        return Envelope(facts["name"], facts["digest"].removeprefix("sha256:"), facts["size"])
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """What is known of a document."""
 
@@ -84,11 +109,24 @@ class Document:
     #: How it is protected against removal, and until when; as a fact of that moment.
     lock: dict[str, str | None]
     salt: bytes
+    #: What it is sealed in; nothing in an archive that is not encrypted.
+    envelope: Envelope | None = None
+
+    @property
+    def key(self) -> str:
+        """Where its bytes lie."""
+        return object_key(self.envelope.name if self.envelope else self.digest)
+
+    @property
+    def stored(self) -> tuple[str, int]:
+        """SHA-256 in hex and size of what lies there."""
+        return (self.envelope.digest, self.envelope.size) if self.envelope else (self.digest, self.size)
 
     def encode(self) -> bytes:
         """The record's bytes."""
         return canonical.encode(
             {
+                **({"sealed": self.envelope.facts()} if self.envelope else {}),
                 "class": self.category,
                 "digest": f"sha256:{self.digest}",
                 "event": self.event,
@@ -109,7 +147,7 @@ class Document:
     def parse(data: bytes) -> Document:
         """Raises :class:`RecordError` for bytes that :meth:`encode` never gives."""
         try:
-            fields = canonical.decode(data)
+            fields = canonical.read(data)
             document = Document(
                 id=fields["id"],
                 digest=fields["digest"].removeprefix("sha256:"),
@@ -122,6 +160,7 @@ class Document:
                 source=fields["source"],
                 lock=fields["lock"],
                 salt=bytes.fromhex(fields["salt"]),
+                envelope=Envelope.of(fields["sealed"]) if "sealed" in fields else None,
             )
             sound = (
                 document.encode() == data
@@ -134,6 +173,7 @@ class Document:
                 and (document.lock["until"] is None or is_time(document.lock["until"]))
                 and len(document.salt) == SALT
                 and document.size >= 0
+                and (document.envelope is None or _is_sound(document.envelope))
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(f"no record of a document: {error}") from None
@@ -145,6 +185,10 @@ class Document:
     def index(self) -> int:
         """The index of its leaf."""
         return index_of(self.id)
+
+
+def _is_sound(envelope: Envelope) -> bool:
+    return all(_HEX.fullmatch(text) for text in (envelope.name, envelope.digest)) and envelope.size >= 0
 
 
 def index_of(id: str) -> int:
@@ -216,8 +260,11 @@ class Leaf:
     @staticmethod
     def parse(data: bytes) -> Leaf:
         """Raises :class:`RecordError` for bytes that :func:`leaf_bytes` never gives."""
+        if usual := _USUAL_LEAF.fullmatch(data):
+            category, commit, event, previous, kind = (part.decode() if part else None for part in usual.groups())
+            return Leaf(str(kind), str(commit), int(previous) if previous else None, category, event)
         try:
-            fields = canonical.decode(data)
+            fields = canonical.read(data)
             found = Leaf(fields["type"], fields["commit"], fields["prev"], fields["class"], fields["event"])
             same = leaf_bytes(found.kind, found.commit, found.previous, found.category, found.event) == data
             texts = (found.kind, found.commit, found.category or "", found.event or "")
@@ -229,14 +276,21 @@ class Leaf:
         return found
 
 
-def object_key(digest: str) -> str:
-    """Where the bytes of a document lie."""
-    return f"objects/{digest[:2]}/{digest}"
+def object_key(name: str) -> str:
+    """Where the bytes of a document lie; ``name`` is their SHA-256, or what an encrypted archive calls it."""
+    return f"objects/{name[:2]}/{name}"
+
+
+def is_written_once(key: str) -> bool:
+    """Whether what lies under a key never changes: all but the log's narrow tiles, its checkpoint, and marks."""
+    if key.startswith(f"{LOG}/tile/"):
+        return ".p/" not in key
+    return key.startswith(("objects/", "records/", "stamps/")) or key in {"archive.json", f"{LOG}.vkey"}
 
 
 def keys_of(document: Document) -> tuple[str, str]:
     """Where a document's record and its bytes lie: they are locked, held and released alike."""
-    return record_key(document.id), object_key(document.digest)
+    return record_key(document.id), document.key
 
 
 def record_folder(index: int) -> str:

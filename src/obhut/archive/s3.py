@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from obhut.archive.probe import Target, code_of
+from obhut.archive.record import is_written_once
 from obhut.errors import ObhutError
 from obhut.world import durable
 
@@ -31,8 +32,12 @@ R = TypeVar("R")
 #: Requests at a time.
 THREADS: Final = 16
 
-#: Bytes of the largest object that one request can write.
-LARGEST: Final = 5 << 30
+#: Bytes of the largest object that one request writes (S3 takes 5 GiB); a larger one goes in parts of so many.
+LARGEST: Final = 1 << 30
+PART: Final = 64 << 20
+
+#: Seconds after which an upload in parts is one that was stopped.
+_ABANDONED: Final = 2 * 86400
 
 _PIECE: Final = 1 << 20
 _GONE: Final = {"NoSuchKey", "404", "NotFound", "NoSuchVersion"}
@@ -62,6 +67,10 @@ class S3Store:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._client = client
         self.lock_mode = mode
+        #: Versions that count, as far as they are known: the oldest one of a key stays it as long as it is there.
+        self._originals: dict[str, Version] = {}
+        #: What was just written: its version, and until when it is locked.
+        self._fresh: dict[str, tuple[str, int]] = {}
 
     @property
     def location(self) -> str:
@@ -150,7 +159,7 @@ class S3Store:
         with self.readable([(key, digest, size)]) as [path]:
             durable.copy_files(target.parent, [(target.name, path, digest, size)], mode=0o644)
 
-    def _download(self, key: str, digest: str, size: int, path: Path) -> None:
+    def _download(self, key: str, path: Path) -> tuple[str, int]:
         hasher, length = sha256(), 0
         try:
             with self._open(key) as body, path.open("xb") as file:
@@ -163,14 +172,13 @@ class S3Store:
             if isinstance(found, FileNotFoundError):
                 raise ObhutError("archive-damaged", key, "it is missing") from None
             raise found from None
-        if (hasher.hexdigest(), length) != (digest, size):
-            raise ObhutError("archive-damaged", key, "its bytes are not those that came in")
+        return hasher.hexdigest(), length
 
     def oddities(self) -> list[tuple[str, str]]:
         """What somebody has laid over what is written once."""
         found: dict[str, list[Version]] = {}
-        for folder in ("objects/", "records/"):
-            for version in self._versions(folder):
+        for folder in ("objects/", "records/", "stamps/", "log/1", "archive.json"):
+            for version in filter(lambda version: is_written_once(version.key), self._versions(folder)):
                 found.setdefault(version.key, []).append(version)
         odd = []
         for key, versions in sorted(found.items()):
@@ -192,20 +200,18 @@ class S3Store:
         self._each(lambda item: self._copy(*item, until), items)
 
     def _copy(self, key: str, path: bytes, digest: str, size: int, until: int) -> None:
-        if size > LARGEST:
-            raise ObhutError(
-                "document-missing", os.fsdecode(path), "objects of more than 5 GiB are not written to S3 yet"
-            )
+        put = self._put_whole if size <= LARGEST else self._put_parts
         with Path(os.fsdecode(path)).open("rb") as file:
-            self._put_once(key, file, bytes.fromhex(digest), until)
+            self._put_once(key, file, bytes.fromhex(digest), until, put)
 
-    def _put_once(self, key: str, body: Any, digest: bytes, until: int | None) -> None:
+    def _put_once(
+        self, key: str, body: Any, digest: bytes, until: int | None, put: Callable[..., None] | None = None
+    ) -> None:
         lock = {"ObjectLockMode": self._mode, "ObjectLockRetainUntilDate": _time(until)} if until else {}
         try:
-            self._client.put_object(
-                Bucket=self._bucket, Key=self._prefix + key, Body=body, IfNoneMatch="*",
-                ChecksumSHA256=base64.b64encode(digest).decode(), **lock,
-            )  # fmt: skip
+            (put or self._put_whole)(key, body, digest, lock)
+        except ObhutError:
+            raise
         except Exception as error:  # noqa: BLE001  (told apart there)
             if code_of(error) in {"BadDigest", "XAmzContentChecksumMismatch"}:
                 raise ObhutError("document-changed", key) from None
@@ -214,10 +220,42 @@ class S3Store:
             if self._hash(key)[0] != digest.hex():
                 raise ObhutError("archive-damaged", key, "other bytes lie there already") from None
 
-    def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """The growing edge of a log: the newest version counts."""
+    def _put_whole(self, key: str, body: Any, digest: bytes, lock: dict[str, Any]) -> None:
+        answer = self._client.put_object(
+            Bucket=self._bucket, Key=self._prefix + key, Body=body, IfNoneMatch="*",
+            ChecksumSHA256=_sum(digest), **lock,
+        )  # fmt: skip
+        until = lock.get("ObjectLockRetainUntilDate")
+        self._fresh[key] = answer.get("VersionId", ""), int(until.timestamp()) if until else 0
+
+    def _put_parts(self, key: str, body: Any, digest: bytes, lock: dict[str, Any]) -> None:
+        """Each part with its own checksum. That of the whole is none of the content, so the content is hashed on the way.
+
+        Raises ``document-changed``; nothing has a name then.
+        """
+        target = {"Bucket": self._bucket, "Key": self._prefix + key}
+        begun = self._client.create_multipart_upload(**target, ChecksumAlgorithm="SHA256", **lock)["UploadId"]
+        try:
+            hasher, parts = sha256(), list[dict[str, Any]]()
+            while piece := body.read(PART):
+                hasher.update(piece)
+                part = {"PartNumber": len(parts) + 1, "ChecksumSHA256": _sum(sha256(piece).digest())}
+                answer = self._client.upload_part(**target, UploadId=begun, Body=piece, **part)
+                parts.append({**part, "ETag": answer["ETag"]})
+            _same(key, hasher.digest(), digest)
+            self._client.complete_multipart_upload(
+                **target, UploadId=begun, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
+            )
+        except BaseException:
+            self._told(key, lambda: self._client.abort_multipart_upload(**target, UploadId=begun))
+            raise
+
+    def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
+        """The growing edge of a log: of what is not full the newest version counts."""
+        self.put_once([item for item in items if is_written_once(item[0])], until)
+        narrow = [item for item in items if not is_written_once(item[0])]
         self._each(lambda item: self._told(item[0], lambda: self._client.put_object(
-            Bucket=self._bucket, Key=self._prefix + item[0], Body=item[1])), items)  # fmt: skip
+            Bucket=self._bucket, Key=self._prefix + item[0], Body=item[1])), narrow)  # fmt: skip
 
     def swap(self, key: str, data: bytes, before: bytes | None) -> None:
         """Replaces a checkpoint if it is the one that was read. Raises ``archive-raced`` if another writer was faster."""
@@ -237,6 +275,7 @@ class S3Store:
 
     def drop(self, key: str) -> None:
         """Takes away what nobody was ever told of, and narrow tiles: every version of it."""
+        self._fresh.pop(key, None)
         for version in self._versions(key, exact=True):
             self._delete(version)
 
@@ -247,8 +286,14 @@ class S3Store:
         """Nothing: names last with what they name."""
 
     def sweep(self) -> int:
-        """Nothing is ever half written in a bucket."""
-        return 0
+        """Ends uploads in parts that nobody goes on with."""
+        found = self._told("", lambda: self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=self._prefix))
+        before = _now() - _ABANDONED
+        left = [upload for upload in found.get("Uploads", []) if upload["Initiated"].timestamp() < before]
+        for upload in left:
+            self._told(upload["Key"], lambda: self._client.abort_multipart_upload(
+                Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]))  # noqa: B023  # fmt: skip
+        return len(left)
 
     def one_writer(self) -> AbstractContextManager[None]:
         """Nobody is kept out: the checkpoint is swapped only by who has read the one before."""
@@ -257,22 +302,36 @@ class S3Store:
     @contextmanager
     def readable(self, items: Sequence[tuple[str, str, int]]) -> Iterator[list[bytes]]:
         """Objects as files, for whoever copies them. Raises ``archive-damaged``."""
+        with self._fetched([key for key, _, _ in items]) as found:
+            for (key, *promised), (_, hashed) in zip(items, found, strict=True):
+                if hashed != tuple(promised):
+                    raise ObhutError("archive-damaged", key, "its bytes are not those that came in")
+            yield [path for path, _ in found]
+
+    @contextmanager
+    def files(self, keys: Sequence[str]) -> Iterator[list[bytes]]:
+        """Objects as files. Raises ``archive-damaged`` for what is missing."""
+        with self._fetched(keys) as found:
+            yield [path for path, _ in found]
+
+    @contextmanager
+    def _fetched(self, keys: Sequence[str]) -> Iterator[list[tuple[bytes, tuple[str, int]]]]:
         with durable.scratch() as folder:
-            paths = []
-            for number, (key, digest, size) in enumerate(items):
-                self._download(key, digest, size, folder / str(number))
-                paths.append(os.fsencode(folder / str(number)))
-            yield paths
+            places = [(key, folder / str(number)) for number, key in enumerate(keys)]
+            hashed = self._each(lambda place: self._download(*place), places)
+            yield [(os.fsencode(path), found) for (_, path), found in zip(places, hashed, strict=True)]
 
     # Locks
 
     def extend(self, items: Sequence[tuple[str, int]]) -> None:
         """Locks last at least until then."""
         wanted = dict(sorted(items, key=lambda item: item[1]))
-        current = dict(zip(wanted, self.locks(list(wanted)), strict=True))
+        current = dict(zip(wanted, self._each(self._lock_or_fresh, list(wanted)), strict=True))
         if gone := [key for key, lock in current.items() if lock is None]:
             raise ObhutError("archive-damaged", gone[0], "it is missing")
-        self._each(self._retain, [(key, until) for key, until in wanted.items() if current[key][0] < until])  # type: ignore[index]
+        # No server takes a day that has passed; and nothing is less locked without it.
+        coming = [(key, until) for key, until in wanted.items() if until > _now()]
+        self._each(self._retain, [(key, until) for key, until in coming if current[key][0] < until])  # type: ignore[index]
 
     def _retain(self, item: tuple[str, int]) -> None:
         key, until = item
@@ -284,16 +343,24 @@ class S3Store:
         """Asked of the storage, for the version that counts."""
         return self._each(self._lock, keys)
 
-    def _lock(self, key: str) -> tuple[int, bool] | None:
+    def _lock_or_fresh(self, key: str) -> tuple[int, bool] | None:
+        """Without asking for the lock of what was just written, once it is known to be the version that counts."""
+        version, until = self._fresh.pop(key, ("", 0))
         try:
-            version = self._original(key)
+            if version and self._original(key).id == version:
+                return until, False
         except FileNotFoundError:
             return None
-        return self._lock_of(version)
+        return self._lock(key)
+
+    def _lock(self, key: str) -> tuple[int, bool] | None:
+        try:
+            return self._of_original(key, self._lock_of)
+        except FileNotFoundError:
+            return None
 
     def _lock_of(self, version: Version) -> tuple[int, bool]:
-        head = self._told(version.key, lambda: self._client.head_object(
-            Bucket=self._bucket, Key=self._prefix + version.key, VersionId=version.id))  # fmt: skip
+        head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + version.key, VersionId=version.id)
         until = head.get("ObjectLockRetainUntilDate")
         return int(until.timestamp()) if until else 0, head.get("ObjectLockLegalHoldStatus") == "ON"
 
@@ -320,15 +387,17 @@ class S3Store:
         for version in versions:
             if version.marker:
                 continue
-            until, held = self._lock_of(version)
+            until, held = self._told(key, lambda: self._lock_of(version))  # noqa: B023
             if held or until > now:
                 raise ObhutError(
                     "document-locked", key, "it is held" if held else f"its lock lasts until {_time(until)}"
                 )
         for version in sorted(versions, key=lambda found: found.time, reverse=True):
             self._delete(version)
+        self._fresh.pop(key, None)
 
     def _delete(self, version: Version) -> None:
+        self._originals.pop(version.key, None)
         try:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + version.key, VersionId=version.id)
         except Exception as error:  # noqa: BLE001  (told apart there)
@@ -346,10 +415,27 @@ class S3Store:
 
     def _original(self, key: str) -> Version:
         """The version that counts: the oldest. Raises ``FileNotFoundError``."""
-        versions = [version for version in self._versions(key, exact=True) if not version.marker]
-        if not versions:
-            raise FileNotFoundError(key)
-        return min(versions, key=lambda version: (version.time, version.latest))
+        if key not in self._originals:
+            self._versions(key, exact=True)
+        try:
+            return self._originals[key]
+        except KeyError:
+            raise FileNotFoundError(key) from None
+
+    def _of_original(self, key: str, ask: Callable[[Version], R]) -> R:
+        """Asks something of the version that counts; again, if the one that was known has gone. Raises ``FileNotFoundError``."""
+        known = key in self._originals
+        try:
+            return ask(self._original(key))
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # noqa: BLE001  (told apart there)
+            if code_of(error) not in _GONE:
+                raise self._failed(key, error) from None
+        self._originals.pop(key, None)
+        if not known:
+            raise FileNotFoundError(2, "it is missing", key)
+        return self._of_original(key, ask)
 
     def _versions(self, start: str, *, exact: bool = False) -> list[Version]:
         """All versions and markers of keys that begin so, or of one key."""
@@ -360,16 +446,31 @@ class S3Store:
                 for entry in page.get(name, []):
                     key = entry["Key"].removeprefix(self._prefix)
                     found.append(Version(key, entry["VersionId"], marker, entry["IsLatest"], entry["LastModified"]))
+        self._learn(found)
         return [version for version in found if not exact or version.key == start]
+
+    def _learn(self, versions: Sequence[Version]) -> None:
+        """All versions of each of these keys were listed: the oldest one counts."""
+        oldest: dict[str, Version] = {}
+        for version in versions:
+            known = oldest.get(version.key, version)
+            if not version.marker:
+                oldest[version.key] = min(known, version, key=lambda found: (found.time, found.latest))
+        self._originals |= oldest
 
     @contextmanager
     def _open(self, key: str) -> Iterator[Any]:
         """The body of what counts under a key."""
-        once = key.startswith(("objects/", "records/")) or key in {"archive.json", "log/1.vkey"}
-        version = {"VersionId": self._original(key).id} if once else {}
-        found = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **version)
+        if is_written_once(key):
+            found = self._of_original(key, lambda version: self._get(key, VersionId=version.id))
+        else:
+            found = self._get(key)
         with found["Body"] as body:
             yield body
+
+    def _get(self, key: str, **more: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **more)
+        return found
 
     def _head(self, key: str) -> dict[str, Any] | None:
         try:
@@ -409,6 +510,20 @@ class S3Store:
             return [call(item) for item in items]
         with ThreadPoolExecutor(min(THREADS, len(items))) as pool:
             return list(pool.map(call, items))
+
+
+def _now() -> float:
+    """By the machine's clock: what is asked for here is compared with what the server's clock has said."""
+    return datetime.now(UTC).timestamp()  # noqa: TID251
+
+
+def _same(key: str, found: bytes, promised: bytes) -> None:
+    if found != promised:
+        raise ObhutError("document-changed", key)
+
+
+def _sum(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
 
 
 def _time(seconds: int) -> datetime:

@@ -91,8 +91,8 @@ class Sequencer:
         """How many entries are stated."""
         return self._edge.size
 
-    def append(self, entries: Sequence[bytes]) -> bytes:
-        """Adds entries, in order; gives the checkpoint, durable, that covers them.
+    def append(self, entries: Sequence[bytes], until: int | None = None) -> bytes:
+        """Adds entries, in order; gives the checkpoint, durable, that covers them. Full tiles are locked until then.
 
         After an error nothing is known of what is durable: the sequencer is of no use any more.
         """
@@ -110,8 +110,8 @@ class Sequencer:
             items.append((tiles.bundle_of(self.size - 1, self.size).path, tiles.encode_bundle(self._open)))
         items += [(place.path, data) for place, data in self._edge.partial()]
         checkpoint = _signed(note.Checkpoint(self._key.name, self.size, self._edge.root()), self._key, self._signer)
-        staged = self._stage(items, checkpoint) if self._store.shared else None
-        self._put(items)
+        staged = self._stage(items, checkpoint, until) if self._store.shared else None
+        self._put(items, until)
         self._store.swap(f"{self._folder}/{CHECKPOINT}", checkpoint, self._note)
         self._note = checkpoint
         if staged is not None:
@@ -119,10 +119,11 @@ class Sequencer:
         tidy(self._store, self._folder, before, self.size)
         return checkpoint
 
-    def _stage(self, items: Sequence[tuple[str, bytes]], checkpoint: bytes) -> str:
+    def _stage(self, items: Sequence[tuple[str, bytes]], checkpoint: bytes, until: int | None) -> str:
         """Makes the batch the one that is pending; gives where it lies. Raises ``archive-raced``."""
         files = {path: base64.b64encode(data).decode() for path, data in items}
-        data = canonical.encode({"before": self._note.decode(), "checkpoint": checkpoint.decode(), "files": files})
+        batch = {"before": self._note.decode(), "checkpoint": checkpoint.decode(), "files": files, "until": until}
+        data = canonical.encode(batch)
         name = f"{self._folder}/staging/{self.size}-{secret.random_bytes(8).hex()}"
         self._store.put_once([(name, data)])
         self._store.swap(f"{self._folder}/{PENDING}", name.encode(), self._pending)
@@ -155,11 +156,11 @@ class Sequencer:
         then = stated(after, self._key, place).checkpoint
         if stated(self._store.get(place), self._key, place).checkpoint.size >= then.size:
             return  # stated already; only the batch had not gone
-        self._put([(path, base64.b64decode(data)) for path, data in batch["files"].items()])
+        self._put([(path, base64.b64decode(data)) for path, data in batch["files"].items()], batch["until"])
         self._store.swap(place, after, before)
 
-    def _put(self, items: Sequence[tuple[str, bytes]]) -> None:
-        self._store.put_edge([(f"{self._folder}/{path}", data) for path, data in items])
+    def _put(self, items: Sequence[tuple[str, bytes]], until: int | None) -> None:
+        self._store.put_edge([(f"{self._folder}/{path}", data) for path, data in items], until)
 
     def _load(self, checkpoint: note.Checkpoint) -> tiles.Edge:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import canonical
+from obhut.archive.classes import STARTS
 from obhut.archive.record import ID, SALT, VERSION, RecordError, commitment, is_day, is_time, leaf_bytes
 
 if TYPE_CHECKING:
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 
 #: What an authority may be called: its stamps are files of that name.
 AUTHORITY: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+#: What a class of one's own may be called.
+OWN_CLASS: Final = re.compile(r"own/[a-z0-9][a-z0-9-]{0,39}")
+
+#: No lock lasts longer than so many years: storage ends there (S3 Object Lock), and typing errors begin.
+LONGEST: Final = 100
+
+
+def _is_own_class(value: Any) -> bool:
+    return isinstance(value, str) and OWN_CLASS.fullmatch(value) is not None
+
+
+def _is_years(value: Any) -> bool:
+    return _is_number(value) and 0 < value <= LONGEST
 
 
 def _is_text(value: Any) -> bool:
@@ -79,6 +95,15 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
         "url": _is_text_or_nothing,
         "certificates": _is_text_or_nothing,
     },
+    # A class of one's own; said again, it lasts longer from that day on.
+    "class": {
+        "name": _is_own_class,
+        "what": _is_text,
+        "law": _is_text,
+        "start": _one_of(*STARTS),
+        "years": _is_years,
+        "later": lambda value: isinstance(value, bool),
+    },
     # These documents stay, whatever else is said; to a day, or until it is released.
     "hold": {"documents": _are_ids, "who": _is_text, "why": _is_text, "until": _is_day_or_nothing},
     "release": {"who": _is_text, "why": _is_text},
@@ -130,7 +155,7 @@ class Statement:
     def parse(data: bytes) -> Statement:
         """Raises :class:`RecordError` for bytes that :meth:`encode` never gives, and for facts of another shape."""
         try:
-            fields = canonical.decode(data)
+            fields = canonical.read(data)
             found = Statement(
                 id=fields["id"],
                 kind=fields["type"],

@@ -81,8 +81,11 @@ class Store(Protocol):
     def copy_once(self, items: Sequence[tuple[str, bytes, str, int]], until: int) -> None:
         """Copies of files, likewise: key, path, SHA-256 in hex, bytes."""
 
-    def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """The growing edge of a log: in the place of what was written there and never stated."""
+    def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
+        """The growing edge of a log: in the place of what was written there and never stated.
+
+        Where batches are staged, so that a full tile has one content for ever, it is written once, and locked until then.
+        """
 
     def swap(self, key: str, data: bytes, before: bytes | None) -> None:
         """Replaces what was read, or nothing, and else raises ``archive-raced``: two histories are never signed."""
@@ -107,6 +110,9 @@ class Store(Protocol):
 
     def readable(self, items: Sequence[tuple[str, str, int]]) -> AbstractContextManager[list[bytes]]:
         """Files that hold these objects, for whoever copies them: key, SHA-256 in hex, bytes."""
+
+    def files(self, keys: Sequence[str]) -> AbstractContextManager[list[bytes]]:
+        """Files that hold what lies under keys, whatever it is. Raises ``archive-damaged`` for what is missing, or later."""
 
     def oddities(self) -> list[tuple[str, str]]:
         """Keys of what is written once, over which somebody laid something, and what."""
@@ -206,8 +212,8 @@ class LocalStore:
         with _told():
             durable.copy_files(self.root, items, mode=_KEPT, until=until)
 
-    def put_edge(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """Bytes in the place of what is there."""
+    def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:  # noqa: ARG002
+        """Bytes in the place of what is there; dates come with `settle`."""
         durable.put_files(self.root, items, mode=_KEPT, replace=True)
 
     def swap(self, key: str, data: bytes, before: bytes | None) -> None:
@@ -236,7 +242,11 @@ class LocalStore:
 
     def readable(self, items: Sequence[tuple[str, str, int]]) -> AbstractContextManager[list[bytes]]:
         """They are files."""
-        return nullcontext([self.path_of(key) for key, _, _ in items])
+        return self.files([key for key, _, _ in items])
+
+    def files(self, keys: Sequence[str]) -> AbstractContextManager[list[bytes]]:
+        """They are files."""
+        return nullcontext([self.path_of(key) for key in keys])
 
     def oddities(self) -> list[tuple[str, str]]:
         """A file hides nothing."""

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from obhut.archive.agefile import AgeError, identities_of, open_age
+from obhut.archive.description import DESCRIPTION, Description
 from obhut.archive.judge import Judges, discontinuity, judge_archive
 from obhut.archive.openssl import OpensslError, StampError, check_stamp, signed_with
 from obhut.archive.record import LOG, RECEIPT, commitment
@@ -46,6 +48,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--against", type=Path, help="with --store: a checkpoint that was kept elsewhere")
     parser.add_argument("--witness", type=Path, help="with --against: the key of the witness that must have signed it")
     parser.add_argument("--key", type=Path, help="the log's key (.vkey) as you know it from elsewhere")
+    parser.add_argument("--identity", type=Path, help="with --store: the age identity that opens an encrypted archive")
     parser.add_argument(
         "--authority", type=Path, help="certificates (PEM) of whom the receipt's time stamp must be from"
     )
@@ -54,11 +57,13 @@ def main(arguments: list[str]) -> int:
         parser.error("name a receipt, or a folder with --store")
     if (chosen.against and not chosen.store) or (chosen.witness and not chosen.against):
         parser.error("--against goes with --store, and --witness with --against")
+    if chosen.identity and not chosen.store:
+        parser.error("--identity goes with --store")
     try:
         if chosen.store is None:
             lines = check(chosen.receipt, chosen.document, chosen.key, chosen.authority)
         else:
-            lines = check_store(chosen.store, chosen.key, chosen.against, chosen.witness)
+            lines = check_store(chosen.store, chosen.key, chosen.against, chosen.witness, chosen.identity)
     except (Refused, OpensslError, OSError) as error:
         lines = [f"REFUSED: {error}"]
     for line in lines:
@@ -66,7 +71,9 @@ def main(arguments: list[str]) -> int:
     return int(any(line.startswith(("REFUSED", "FAULT")) for line in lines))
 
 
-def check_store(store: Path, key_file: Path | None, against: Path | None, witness_file: Path | None) -> list[str]:
+def check_store(
+    store: Path, key_file: Path | None, against: Path | None, witness_file: Path | None, identity_file: Path | None
+) -> list[str]:
     """Judges a whole archive; gives what was found, a line each. Raises :class:`Refused` where nothing can be said."""
     try:
         key = Key.parse((key_file or store / f"{LOG}.vkey").read_text())
@@ -76,7 +83,14 @@ def check_store(store: Path, key_file: Path | None, against: Path | None, witnes
             shown.append(_goes_on(store, key, now, against, witness_file))
         today = datetime.now(UTC).date()  # noqa: TID251  (a program of its own)
         judges = Judges(signed_with, lambda data: _known(data, key), check_stamp)
-        verdict = judge_archive(_Folder(store), LOG, now, judges, today, lambda _verdict, _objects, _bytes: None)
+        verdict = judge_archive(
+            _Folder(store, _secrets(store, identity_file)),
+            LOG,
+            now,
+            judges,
+            today,
+            lambda _verdict, _objects, _bytes: None,
+        )
     except (NoteError, TileError, ValueError) as error:
         raise Refused(str(error)) from None
     if key_file is None:
@@ -87,6 +101,19 @@ def check_store(store: Path, key_file: Path | None, against: Path | None, witnes
     gone = f"; {verdict.disposed} were disposed of" if verdict.disposed else ""
     shown.append(f"{verdict.documents} documents in {verdict.objects} objects, {verdict.bytes} bytes{gone}.")
     return shown
+
+
+def _secrets(store: Path, identity_file: Path | None) -> list[bytes]:
+    """What opens the records of an encrypted archive. Raises :class:`Refused` where it is needed and not there."""
+    sealed = Description.parse((store / DESCRIPTION).read_bytes()).recipients
+    if not sealed:
+        return []
+    if identity_file is None:
+        raise Refused(f"the archive is encrypted; --identity names the file with that of {' or '.join(sealed)}")
+    try:
+        return identities_of(identity_file.read_text())
+    except AgeError as error:
+        raise Refused(f"{identity_file}: {error}") from None
 
 
 def _checkpoint(data: bytes, key: Key, *also: Key) -> Checkpoint:
@@ -122,11 +149,18 @@ def _goes_on(store: Path, key: Key, now: Checkpoint, against: Path, witness_file
 class _Folder:
     """An archive in a folder, read with nothing but the standard library."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, secrets: list[bytes]) -> None:
         self._root = root
+        self._secrets = secrets
 
     def get(self, key: str) -> bytes:
-        return (self._root / key).read_bytes()
+        data = (self._root / key).read_bytes()
+        if not self._secrets or not key.startswith("records/"):
+            return data
+        try:
+            return open_age(data, self._secrets)
+        except AgeError as error:
+            raise OSError(f"{key}: {error}") from None
 
     def keys(self, folder: str) -> list[str]:
         found = (path for path in (self._root / folder).rglob("*") if not path.is_dir())
@@ -134,6 +168,9 @@ class _Folder:
 
     def hashed(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
         return [self._one(key) for key in keys]
+
+    def opened(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:  # noqa: ARG002  (their digests are in the records)
+        return []
 
     def oddities(self) -> list[tuple[str, str]]:
         return []

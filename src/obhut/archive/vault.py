@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from obhut.archive import keyfile, record, sequencer
+from obhut.archive import keyfile, record, sealing, sequencer
 from obhut.archive.description import DESCRIPTION, Description, UnknownFormatError
-from obhut.archive.record import LOG, object_key, record_folder, record_key
+from obhut.archive.record import LOG, Leaf, object_key, record_folder, record_key
 from obhut.archive.sequencer import Sequencer
 from obhut.archive.statement import Statement
 from obhut.archive.store import failed, seconds, shown
 from obhut.errors import ObhutError
-from obhut.log import tiles
+from obhut.log import merkle, tiles
 from obhut.log.note import Key, NoteError
 from obhut.world import secret
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from obhut.archive.record import Document
+    from obhut.archive.record import Document, Envelope
+    from obhut.archive.sealing import Encryption, Ready, Seals
     from obhut.archive.store import Store
     from obhut.log.note import Note
     from obhut.world.secret import Signer
@@ -88,16 +89,20 @@ def record_keys(store: Store, folder: str = "records") -> list[tuple[int, str]]:
 class Vault:
     """An archive that is there. Reading needs nothing else; writing needs the key of its log."""
 
-    def __init__(self, store: Store, described: Description, key: Key) -> None:
+    def __init__(self, store: Store, described: Description, key: Key, seals: Seals) -> None:
         self.store = store
+        self.seals = seals
         self.described = described
         self.origin = described.origin
         self.country = described.country
         self.key = key
 
     @staticmethod
-    def open(store: Store) -> Vault:
-        """Raises ``archive-missing`` or ``archive-damaged``."""
+    def open(store: Store, identity: Callable[[str], Path] | None = None) -> Vault:
+        """Raises ``archive-missing`` or ``archive-damaged``.
+
+        ``identity`` says where that of an encrypted archive of this name lies; it is read when it is needed.
+        """
         try:
             data = store.get(DESCRIPTION)
         except PermissionError as error:
@@ -116,11 +121,15 @@ class Vault:
         if key.name != described.origin:
             raise ObhutError("archive-damaged", f"{LOG}.vkey", f"it is of {key.name}, not of {described.origin}")
         store.adopt(described.lock)
-        return Vault(store, described, key)
+        path = identity(described.origin) if identity else None
+        return Vault(store, described, key, sealing.seals_of(described, path))
 
     @staticmethod
-    def create(store: Store, key_path: Path, described: Description) -> Vault:
-        """Makes an archive; a beginning that was stopped is ended. The description comes last: without it there is none."""
+    def create(store: Store, key_path: Path, described: Description, encryption: Encryption | None = None) -> Vault:
+        """Makes an archive; a beginning that was stopped is ended. The description comes last: without it there is none.
+
+        Identities, if it is to be encrypted, come before the key of its log, which shows that the beginning is ours.
+        """
         store.refuse_unless_new()
         key, signer, data = keyfile.make(described.origin)
         if key_path.exists():
@@ -130,13 +139,17 @@ class Vault:
                 signer = keyfile.read(key_path, key)
             except (ObhutError, NoteError, OSError):
                 raise ObhutError("archive-key-exists", str(key_path)) from None
+            described = encryption.begin(described) if encryption else described
         else:
+            described = encryption.begin(described) if encryption else described
             store.begin()
             checkpoint = sequencer.first_note(key, signer)
             store.put_edge([(f"{LOG}.vkey", f"{key}\n".encode()), (f"{LOG}/{sequencer.CHECKPOINT}", checkpoint)])
             keyfile.write(key_path, data)
-        vault = Vault(store, _opened(store, key, signer, described), key)
-        store.put_once([(DESCRIPTION, vault.described.encode())])
+        path = encryption.identity_path if encryption else None
+        described = _opened(store, key, signer, described, sealing.seals_of(described, path))
+        vault = Vault(store, described, key, sealing.seals_of(described, path))
+        store.put_once([(DESCRIPTION, vault.described.encode())], seconds(described.created) + FIRST_LOCK)
         return vault
 
     def stated(self) -> sequencer.Stated:
@@ -148,10 +161,14 @@ class Vault:
         """A file of the log."""
         return self.store.get(f"{LOG}/{path}")
 
+    def get(self, key: str) -> bytes:
+        """The bytes of a record, opened. Raises ``OSError``, ``archive-damaged``, ``archive-identity``."""
+        return self.seals.open(key, self.store.get(key))
+
     def record(self, id: str) -> bytes:
         """The bytes of a record. Raises ``document-unknown``."""
         try:
-            return self.store.get(record_key(id))
+            return self.get(record_key(id))
         except (ValueError, OSError) as error:
             raise ObhutError("document-unknown", id, str(error) if isinstance(error, ValueError) else "") from None
 
@@ -161,10 +178,33 @@ class Vault:
         signer = keyfile.read(key_path, self.key)
         with self.store.one_writer():
             log = Sequencer(self.store, LOG, self.key, signer)
+            if self.described.recipients:
+                self._prove_description(log.size)
             self.store.settle([*_next_keys(log.size), *(f"{LOG}/{place.path}" for place in tiles.edge_of(log.size))])
             intake = Intake(self, log)
             intake.recover()
             yield intake
+
+    def _prove_description(self, size: int) -> None:
+        """The recipients are those that the log began with: nobody has put himself among those to whom is sealed.
+
+        Raises ``archive-damaged``.
+        """
+        place = tiles.bundle_of(0, size)
+        datas = [self.get(key) for _, key in record_keys(self.store, record_folder(0))[:1]]
+        try:
+            leaf = tiles.read_bundle(self.fetch, place)[0]
+            proof = merkle.inclusion(0, size, tiles.Reader(size, self.fetch))
+            merkle.check_inclusion(merkle.leaf_hash(leaf), 0, size, self.stated().checkpoint.root, proof)
+            same = [
+                Leaf.parse(leaf).commit == record.commitment_of(data)
+                and Statement.parse(data).facts.get("description") == self.described.encode().decode()
+                for data in datas
+            ]
+        except (tiles.TileError, merkle.ProofError, record.RecordError, OSError) as error:
+            raise ObhutError("archive-damaged", LOG, str(error)) from None
+        if same != [True]:
+            raise ObhutError("archive-damaged", DESCRIPTION, "it is not what the first record of the log says")
 
 
 class Intake:
@@ -172,6 +212,7 @@ class Intake:
 
     def __init__(self, vault: Vault, log: Sequencer) -> None:
         self._store = vault.store
+        self._seals = vault.seals
         self._log = log
         #: What :meth:`recover` found: logged now, and dropped.
         self.recovered: tuple[list[Logged], list[str]] = ([], [])
@@ -182,24 +223,53 @@ class Intake:
         All were received at one time.
         """
         until = seconds(documents[0].received) + FIRST_LOCK
-        records = [self._record(self._log.size + at, document, until) for at, document in enumerate(documents)]
-        keys = [(record_key(entry.document.id), entry.record) for entry in records]
-        early = self._store.lock_early
-        self._store.put_once(keys, until if early else None)
-        objects = [(object_key(new.digest), new.path, new.digest, new.size) for new in _distinct(documents)]
-        self._store.copy_once(objects, until)
+        sources = {new.digest: sealing.Source(new.path, new.digest, new.size) for new in documents}
+        with self._seals.ready(self._store, list(sources.values())) as ready:
+            records = [
+                self._record(self._log.size + at, document, until, ready[document.digest].envelope)
+                for at, document in enumerate(documents)
+            ]
+            keys = [(record_key(entry.document.id), self._seals.seal(entry.record)) for entry in records]
+            early = self._store.lock_early
+            self._store.put_once(keys, until if early else None)
+            self._put_objects({entry.document.digest: entry.document for entry in records}, ready, until)
         # One that was there already may have had a shorter lock.
-        self._store.extend(
-            [(item[0], until) for item in objects] + ([] if early else [(key, until) for key, _ in keys])
-        )
-        return records, self._state([entry.leaf for entry in records])
+        objects = dict.fromkeys(entry.document.key for entry in records)
+        self._store.extend([(key, until) for key in objects] + ([] if early else [(key, until) for key, _ in keys]))
+        return records, self._state([entry.leaf for entry in records], until)
+
+    def _put_objects(self, documents: dict[str, Document], ready: dict[str, Ready], until: int) -> None:
+        """What is new is copied, and locked; what is there lasts."""
+        new, there = [], []
+        for digest, document in documents.items():
+            path = ready[digest].path
+            if path is None:
+                there.append((document.key, *document.stored))
+            else:
+                new.append((document.key, path, *document.stored))
+        if there:
+            self._store.confirm(there)
+        try:
+            self._store.copy_once(new, until)
+        except ObhutError as error:
+            # It was not there a moment ago; another writer has sealed the same content to another file.
+            if error.id != "archive-damaged" or not any(document.envelope for document in documents.values()):
+                raise
+            raise ObhutError("archive-raced", self._store.location, error.object) from error
 
     def file(self, filed: Sequence[Filed], before: Callable[[], None] | None = None) -> None:
         """Logs drafted statements; ``before`` is done after their records are durable and before their leaves are."""
-        self._store.put_once([(record_key(entry.statement.id), entry.record) for entry in filed])
+        until = max(seconds(entry.statement.at) for entry in filed) + FIRST_LOCK
+        keys = [record_key(entry.statement.id) for entry in filed]
+        early = self._store.lock_early
+        files = [(key, self._seals.seal(entry.record)) for key, entry in zip(keys, filed, strict=True)]
+        self._store.put_once(files, until if early else None)
         if before is not None:
             before()
-        self._state([entry.leaf for entry in filed])
+        self._state([entry.leaf for entry in filed], until)
+        if not early:
+            # Not before: a record that nobody was told of can be dropped. A stop here leaves it to `settle`.
+            self._store.extend([(key, until) for key in keys])
 
     def drafted(self, drafts: Sequence[Draft], now: str) -> list[Filed]:
         """Statements for the next leaves; nothing is written."""
@@ -208,41 +278,38 @@ class Intake:
     def recover(self) -> None:
         """Records beyond the log: logged if their documents are there, in order; the rest was never answered, and goes."""
         beyond = self._beyond()
-        whole: list[tuple[Document | Statement, bytes]] = []
-        for item, data in beyond:
-            if item.index != self._log.size + len(whole) or not self._is_whole(item):
+        whole: list[_Beyond] = []
+        for found in beyond:
+            if found.item.index != self._log.size + len(whole) or not self._is_whole(found.item):
                 break
-            whole.append((item, data))
-        logged = [
-            Logged(item, data, record.leaf(item, data)) for item, data in whole if isinstance(item, record.Document)
-        ]
+            whole.append(found)
+        logged = {
+            found: Logged(found.item, found.data, record.leaf(found.item, found.data))
+            for found in whole
+            if isinstance(found.item, record.Document)
+        }
         if logged:
-            self._make_last(logged)
+            self._make_last([(found.file, entry.document) for found, entry in logged.items()])
         if whole:
-            leaves = [
-                item.leaf(data, None) if isinstance(item, Statement) else record.leaf(item, data)
-                for item, data in whole
-            ]
-            self._state(leaves)
-        dropped = [item.id for item, _ in beyond[len(whole) :]]
+            self._state([found.leaf() for found in whole], None)
+        dropped = [found.item.id for found in beyond[len(whole) :]]
         for name in dropped:
             self._store.drop(record_key(name))
-        self.recovered = (logged, dropped)
+        self.recovered = (list(logged.values()), dropped)
 
     def _is_whole(self, item: Document | Statement) -> bool:
         """Whether a record without leaf can be logged: a document that is there, and a hold, since its marks may be."""
         return item.kind == "hold" if isinstance(item, Statement) else self._holds(item)
 
-    def _make_last(self, logged: Sequence[Logged]) -> None:
+    def _make_last(self, logged: Sequence[tuple[bytes, Document]]) -> None:
         """Their writer may not have come to making the names last, and to the locks."""
-        self._store.put_once([(record_key(entry.document.id), entry.record) for entry in logged])
-        found = {object_key(entry.document.digest): entry.document for entry in logged}
+        self._store.put_once([(record_key(document.id), file) for file, document in logged])
+        found = {document.key: document for _, document in logged}
         locks = {key: seconds(document.lock["until"] or document.received) for key, document in found.items()}
-        self._store.confirm([(key, document.digest, document.size) for key, document in found.items()])
-        records = [(record_key(entry.document.id), locks[object_key(entry.document.digest)]) for entry in logged]
-        self._store.extend([*locks.items(), *records])
+        self._store.confirm([(key, *document.stored) for key, document in found.items()])
+        self._store.extend([*locks.items(), *((record_key(item.id), locks[item.key]) for _, item in logged)])
 
-    def _record(self, index: int, new: Incoming, until: int) -> Logged:
+    def _record(self, index: int, new: Incoming, until: int, envelope: Envelope | None) -> Logged:
         document = record.Document(
             id=f"{index}-{secret.random_bytes(record.RANDOM).hex()}",
             digest=new.digest,
@@ -255,6 +322,7 @@ class Intake:
             source=new.source,
             lock={"mode": self._store.lock_mode, "until": shown(until)},
             salt=secret.random_bytes(record.SALT),
+            envelope=envelope,
         )
         data = document.encode()
         return Logged(document, data, record.leaf(document, data))
@@ -264,31 +332,45 @@ class Intake:
         """How many entries are stated."""
         return self._log.size
 
-    def _state(self, leaves: Sequence[bytes]) -> Note:
+    def _state(self, leaves: Sequence[bytes], until: int | None) -> Note:
         from obhut.log.note import Note
 
-        return Note.parse(self._log.append(leaves))
+        return Note.parse(self._log.append(leaves, until))
 
-    def _beyond(self) -> list[tuple[Document | Statement, bytes]]:
+    def _beyond(self) -> list[_Beyond]:
         """Records whose leaves are not stated, in order. Those of one batch are all there are."""
         found = []
         first = self._log.size
         for folder in (record_folder(first), record_folder(first + tiles.WIDTH)):
             for index, key in record_keys(self._store, folder):
                 if index >= first:
-                    data = self._store.get(key)
-                    found.append((parsed_any(key, data), data))
+                    file = self._store.get(key)
+                    data = self._seals.open(key, file)
+                    found.append(_Beyond(parsed_any(key, data), data, file))
         return found
 
     def _holds(self, document: Document) -> bool:
-        key = object_key(document.digest)
         try:
-            [found] = self._store.hashes([key])
+            [found] = self._store.hashes([document.key])
         except ObhutError as error:
             if error.id != "file-missing":
                 raise
             return False
-        return found == (document.digest, document.size)
+        return found == document.stored
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Beyond:
+    """A record whose leaf is not stated: its bytes, and those of its file."""
+
+    item: Document | Statement
+    data: bytes
+    file: bytes
+
+    def leaf(self) -> bytes:
+        if isinstance(self.item, Statement):
+            return self.item.leaf(self.data, None)
+        return record.leaf(self.item, self.data)
 
 
 def _next_keys(size: int) -> list[str]:
@@ -324,30 +406,28 @@ def _filed(index: int, draft: Draft, now: str) -> Filed:
     return Filed(statement, data, statement.leaf(data, draft.previous, draft.category, draft.event))
 
 
-def _opened(store: Store, key: Key, signer: Signer, described: Description) -> Description:
+def _opened(store: Store, key: Key, signer: Signer, described: Description, seals: Seals) -> Description:
     """Begins the log with the statement of its archive, or goes on with one that a stop has left; gives what it says."""
     with store.one_writer():
         log = Sequencer(store, LOG, key, signer)
-        left = [(name, store.get(name)) for _, name in record_keys(store, record_folder(0))]
+        left = [(name, seals.open(name, store.get(name))) for _, name in record_keys(store, record_folder(0))]
         if log.size:
             found = [parsed_any(name, data) for name, data in left]
             texts = [item.facts["description"] for item in found if isinstance(item, Statement)]
             begun = Description.parse(str(texts[0]).encode()) if texts else described
-            if replace(begun, created=described.created) != described:
+            if replace(begun, created=described.created, names=described.names) != described:
                 why = f"the beginning of an archive with other settings lies there; it is for {begun.country}"
                 raise ObhutError("archive-place", store.location, why)
             return begun
         for name, _ in left:
             store.drop(name)
         filed = _filed(0, Draft("archive", {"description": described.encode().decode()}), described.created)
-        store.put_once([(record_key(filed.statement.id), filed.record)])
-        log.append([filed.leaf])
+        until, place = seconds(described.created) + FIRST_LOCK, record_key(filed.statement.id)
+        store.put_once([(place, seals.seal(filed.record))], until if store.lock_early else None)
+        log.append([filed.leaf], until)
+        if not store.lock_early:
+            store.extend([(place, until)])
     return described
-
-
-def _distinct(documents: Sequence[Incoming]) -> list[Incoming]:
-    """One of each content: the same bytes are one object."""
-    return list({document.digest: document for document in documents}.values())
 
 
 def _read(store: Store, key: str) -> bytes:

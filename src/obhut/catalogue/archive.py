@@ -70,6 +70,12 @@ ARCHIVE: Final[dict[str, Entry]] = {
         "Name the right file with --key-file, or put it back from the copy that was kept elsewhere. Reading and verifying need no key.",
         thing="its file",
     ),
+    "archive-identity": Entry(
+        "Nothing here opens what is sealed: {object}.",
+        "The file is missing, may not be read, holds no identity of age (X25519), or that of another archive.",
+        "Name the right file with --identity: that of the archive, or the one to recover with. `obhut archive key check` tries it.",
+        thing="no identity was named",
+    ),
     "archive-key-exists": Entry(
         "There is a key already at {object}, and it is never overwritten.",
         "Another archive of the same name uses it. Two logs signed by one key would be two histories.",

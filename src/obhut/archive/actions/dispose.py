@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from obhut.archive.actions import holds
 from obhut.archive.actions.survey import file, survey
 from obhut.archive.classes import POLICY
-from obhut.archive.record import index_of, object_key, record_key
+from obhut.archive.record import index_of, record_key
 from obhut.archive.statement import approval_text
 from obhut.archive.store import seconds, shown
 from obhut.archive.vault import Draft
@@ -137,7 +137,7 @@ def dispose(vault: Vault, key_path: Path, id: str, agreed: Agreed, now: str, rep
 def _uses(seen: Survey) -> Counter[str]:
     """How many records name each object."""
     documents = (seen.document(index) for index in seen.live())
-    return Counter(document.digest for document in documents if document is not None)
+    return Counter(document.key for document in documents if document is not None)
 
 
 def _group(
@@ -177,8 +177,8 @@ def _remove(seen: Survey, index: int, uses: Counter[str], now: int) -> str:
     document = seen.document(index)
     if document is None:
         return "gone"
-    last = uses[document.digest] == 1
-    keys = [object_key(document.digest), record_key(document.id)] if last else [record_key(document.id)]
+    last = uses[document.key] == 1
+    keys = [document.key, record_key(document.id)] if last else [record_key(document.id)]
     for key, lock in zip(keys, store.locks(keys), strict=True):
         if lock is not None and (lock[1] or lock[0] > now):
             raise ObhutError("document-locked", key, "it is held" if lock[1] else f"locked until {shown(lock[0])}")
@@ -186,7 +186,7 @@ def _remove(seen: Survey, index: int, uses: Counter[str], now: int) -> str:
         store.remove(key, now)
     if any(lock is not None for lock in store.locks(keys)):
         raise ObhutError("archive-damaged", keys[0], "it was removed, and is still there")
-    uses[document.digest] -= 1
+    uses[document.key] -= 1
     return "removed" if last else "kept"
 
 

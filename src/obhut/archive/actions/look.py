@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from obhut.archive.actions import settle, stamp
 from obhut.archive.actions.survey import survey
 from obhut.archive.ledger import NEEDED
-from obhut.archive.record import index_of, object_key, record_key
+from obhut.archive.record import index_of, record_key
 from obhut.archive.stamps import STAMPS, lines
 from obhut.archive.statement import Statement
 from obhut.archive.store import shown
@@ -39,6 +39,8 @@ class Status:
     probed: dict[str, Any] | None
     #: Documents that a hold keeps.
     held: int
+    #: To whom everything is sealed; nobody in an archive that is not encrypted.
+    recipients: list[str]
     #: What each authority says of the newest checkpoint that it stamped.
     stamps: list[str]
     people: list[dict[str, Any]]
@@ -62,6 +64,7 @@ def status(vault: Vault, now: str) -> Status:
         disposed=len(ledger.gone),
         settled=sum(index < ledger.settled_through() for index in live),
         overdue=settle.overdue(seen, now),
+        recipients=list(vault.described.recipients),
         stamps=lines(stamp.judged(seen)) if vault.store.any(STAMPS) else [],
         probed={"at": ledger.probed[0], "held": ledger.probed[2]} if ledger.probed else None,
         held=sum(bool(ledger.held(index, today)) for index in live),
@@ -113,7 +116,7 @@ def show(vault: Vault, id: str, today: date) -> dict[str, Any]:
 
 def _of_document(seen: Survey, document: Document, today: date) -> dict[str, Any]:
     ledger, index = seen.ledger, document.index
-    key = object_key(document.digest)
+    key = document.key
     [lock] = seen.vault.store.locks([key])
     end = ledger.end(index, today)
     settled = ledger.settled_on(index)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from obhut.archive import sequencer
+from obhut.archive.actions import lasting
 from obhut.archive.actions.survey import survey
 from obhut.archive.description import DESCRIPTION
 from obhut.archive.history import continued
-from obhut.archive.record import LOG, Document, RecordError, object_key
+from obhut.archive.record import LOG, Document, RecordError, is_written_once
 from obhut.archive.stamps import STAMPS, stamp_of
 from obhut.archive.vault import Vault, record_keys
 from obhut.errors import ObhutError
@@ -67,9 +68,10 @@ def mirror(vault: Vault, target: Store, now: int, reporter: Reporter) -> Outcome
         outcome.known = before.size
         _documents(seen, target, outcome, reporter)
         _holds(seen, target)
-        _log(vault, target, before.size, newest)
+        new = _log(vault, target, before.size, newest)
         if not target.exists():
             target.put_once([(DESCRIPTION, vault.store.get(DESCRIPTION))])
+        lasting.follow(vault.store, target, newest.checkpoint.size, new)
         _gone(seen, target, now, outcome)
     return outcome
 
@@ -119,13 +121,15 @@ def _documents(seen: Survey, target: Store, outcome: Outcome, reporter: Reporter
         counters = {"items_done": at, "total_items": len(wanted), "bytes_done": outcome.bytes, "total_bytes": 0}
         reporter.progress("mirror", {**counters, "total_known": 0, "errors": 0}, [])
         documents = [(key, seen.document(index)) for index, key in part if index in seen.ledger.documents]
-        _copy(seen, target, [key for _, key in part if key not in there], documents, objects, outcome)
+        keys = [key for _, key in part]
+        _copy(seen, target, keys, [key for key in keys if key not in there], documents, objects, outcome)
     reporter.end_progress()
 
 
 def _copy(
     seen: Survey,
     target: Store,
+    part: Sequence[str],
     records: Sequence[str],
     documents: Sequence[tuple[str, Document | None]],
     objects: set[str],
@@ -133,8 +137,8 @@ def _copy(
 ) -> None:
     store = seen.vault.store
     whole = [(key, document) for key, document in documents if document is not None]
-    new = {object_key(document.digest): document for _, document in whole if object_key(document.digest) not in objects}
-    items = [(key, document.digest, document.size) for key, document in new.items()]
+    new = {document.key: document for _, document in whole if document.key not in objects}
+    items = [(key, *document.stored) for key, document in new.items()]
     try:
         target.put_once([(key, store.get(key)) for key in records])
         with store.readable(items) as paths:
@@ -145,13 +149,13 @@ def _copy(
             raise
         why = "its bytes are not those that came in, or it is missing"
         raise ObhutError("archive-damaged", error.object, why) from error
-    keys = [key for key, _ in whole] + [object_key(document.digest) for _, document in whole]
+    keys = [*part, *(document.key for _, document in whole)]
     locks = [(key, lock[0]) for key, lock in zip(keys, store.locks(keys), strict=True) if lock is not None]
     target.extend(locks)
     objects |= new.keys()
     outcome.records += len(records)
     outcome.objects += len(new)
-    outcome.bytes += sum(document.size for document in new.values())
+    outcome.bytes += sum(document.stored[1] for document in new.values())
 
 
 def _holds(seen: Survey, target: Store) -> None:
@@ -168,32 +172,32 @@ def _gone(seen: Survey, target: Store, now: int, outcome: Outcome) -> None:
     left = [(index, keys[index]) for index in sorted(seen.ledger.gone) if index in keys]
     if not left:
         return
-    uses: Counter[str] = Counter(_digest(target, key) for key in keys.values())
+    uses: Counter[str] = Counter(_object(seen, target, key) for key in keys.values())
     for index, key in left:
-        digest = _digest(target, key)
+        of = _object(seen, target, key)
         try:
-            if digest and uses[digest] == 1:
-                target.remove(object_key(digest), now)
+            if of and uses[of] == 1:
+                target.remove(of, now)
             target.remove(key, now)
         except ObhutError as error:
             if error.id != "document-locked":
                 raise
             outcome.kept.append(f"{index}-{key.rpartition('-')[2]}")
         else:
-            uses[digest] -= 1
+            uses[of] -= 1
             outcome.disposed += 1
 
 
-def _digest(store: Store, key: str) -> str:
-    """The digest of a document's record; nothing for that of anything else."""
+def _object(seen: Survey, target: Store, key: str) -> str:
+    """Where the bytes of a document of the mirror lie; nothing for the record of anything else."""
     try:
-        return Document.parse(store.get(key)).digest
+        return Document.parse(seen.vault.seals.open(key, target.get(key))).key
     except RecordError:
         return ""
 
 
-def _log(vault: Vault, target: Store, before: int, newest: Stated) -> None:
-    """Tiles before stamps before the checkpoint; narrow tiles whose full one is there go."""
+def _log(vault: Vault, target: Store, before: int, newest: Stated) -> list[str]:
+    """Tiles before stamps before the checkpoint; narrow tiles whose full one is there go. Gives keys of what stays as it is."""
     size = newest.checkpoint.size
     stamps = [key for key in vault.store.keys(STAMPS) if key not in set(target.keys(STAMPS))]
     sizes = {stamp.size for stamp in filter(None, map(stamp_of, stamps)) if stamp.size <= size}
@@ -206,6 +210,7 @@ def _log(vault: Vault, target: Store, before: int, newest: Stated) -> None:
         target.put_once([(key, vault.store.get(key)) for key in stamps[at : at + GROUP]])
     target.put_edge([(f"{LOG}/{sequencer.CHECKPOINT}", bytes(newest.note))])
     sequencer.tidy(target, LOG, before, size)
+    return [*(key for key, _ in items if is_written_once(key)), *stamps]
 
 
 def _narrow(size: int) -> Iterator[tiles.Tile]:

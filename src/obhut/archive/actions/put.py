@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import classes, receipt
+from obhut.archive.actions.rules import find_class
 from obhut.archive.stamps import STAMPS
+from obhut.archive.statement import LONGEST
 from obhut.archive.vault import Incoming
 from obhut.errors import ObhutError
 from obhut.gojson import as_written
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
 #: A group of documents ends at so many, and at so many bytes: what one checkpoint covers.
 GROUP: Final = tiles.WIDTH
 GROUP_BYTES: Final = 256 << 20
-
-
-#: No lock lasts longer than so many years: storage ends there (S3 Object Lock), and typing errors begin.
-LONGEST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +61,7 @@ def put(
 
     All files are looked at before anything is written. ``now`` is RFC 3339 UTC.
     """
-    category = classes.find(wish.category, vault.country)
-    if category is None:
-        raise ObhutError("class-unknown", wish.category, f"known are {', '.join(sorted(classes.CLASSES))}")
+    category = find_class(vault, wish.category)
     # East of Greenwich today is tomorrow for a while.
     latest = date.fromisoformat(now[:10]) + timedelta(days=1)
     if category.later and wish.event is None and not wish.open:

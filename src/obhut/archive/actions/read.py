@@ -10,8 +10,6 @@ from obhut.archive import clocks, record, sequencer
 from obhut.archive.actions.put import receipts
 from obhut.archive.actions.stamp import judged
 from obhut.archive.actions.survey import file, survey
-from obhut.archive.classes import CLASSES
-from obhut.archive.record import object_key
 from obhut.archive.stamps import STAMPS, note_key
 from obhut.archive.statement import Statement
 from obhut.archive.vault import Draft, Logged, parsed, parsed_any, record_keys
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from obhut.archive.classes import Class
     from obhut.archive.record import Document
     from obhut.archive.vault import Vault
 
@@ -32,15 +31,14 @@ def documents(vault: Vault) -> Iterator[Document]:
     size = vault.stated().checkpoint.size
     for index, key in record_keys(vault.store):
         if index < size:
-            found = parsed_any(key, vault.store.get(key))
+            found = parsed_any(key, vault.get(key))
             if not isinstance(found, Statement):
                 yield found
 
 
-def kept_until(vault: Vault, document: Document, now: str) -> date | None:
+def kept_until(vault: Vault, document: Document, category: Class, now: str) -> date | None:
     """The last day on which the law in force asks for a document that comes in now; nothing if its event has not come."""
-    category = CLASSES.get(document.category)
-    if category is None or document.event is None:
+    if document.event is None:
         return None
     today, year = date.fromisoformat(now[:10]), vault.described.business_year_end
     return category.end(date.fromisoformat(document.event), today, year)
@@ -62,8 +60,7 @@ def note_read(vault: Vault, key_path: Path, action: str, id: str, who: str, now:
 def copy_out(vault: Vault, id: str, target: Path) -> Document:
     """Copies a document to a new file, proving its bytes. Raises ``archive-damaged`` if they are not what came in."""
     document = parsed(id, vault.record(id))
-    key = object_key(document.digest)
-    vault.store.copy_out(key, document.digest, document.size, target)
+    vault.seals.copy_out(vault.store, document, target)
     return document
 
 

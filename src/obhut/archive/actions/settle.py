@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from obhut.archive.actions import holds
+from obhut.archive.actions import holds, lasting
 from obhut.archive.actions.survey import file, survey
 from obhut.archive.record import keys_of
 from obhut.archive.store import seconds
@@ -67,6 +67,7 @@ def settle(vault: Vault, key_path: Path, now: str) -> Settled:
         dates = _dates(seen, due, today)
         for at in range(0, len(dates), 2 * GROUP):
             vault.store.extend(dates[at : at + 2 * GROUP])
+        lasting.extend(seen, max(through, seen.ledger.settled_through()), today)
         filed = None
         if due:
             facts = {"through": through, "documents": len(dates) // 2}
@@ -92,11 +93,22 @@ def tell_event(vault: Vault, key_path: Path, id: str, day: date, why: str, now: 
         def extend() -> None:
             if seen.ledger.settled_on(document.index) is not None:
                 vault.store.extend(_dates(seen, [document], today))
+                lasting.extend(seen, seen.ledger.settled_through(), today)
 
         draft = Draft("event", {"day": day.isoformat(), "why": why}, document.index)
         [filed] = file(intake, seen, [draft], now, extend)
         holds.align(seen, today)
     return filed, seen.ledger.end(document.index, today)
+
+
+def lengthen(seen: Survey, name: str, today: date) -> None:
+    """Extends the locks of all settled documents of a class, and of the log, to what it asks for now."""
+    ledger = seen.ledger
+    indexes = [index for index in seen.live() if ledger.documents[index][0] == name and ledger.settled_on(index)]
+    for at in range(0, len(indexes), GROUP):
+        documents = filter(None, map(seen.document, indexes[at : at + GROUP]))
+        seen.vault.store.extend(_dates(seen, list(documents), today))
+    lasting.extend(seen, ledger.settled_through(), today)
 
 
 def overdue(seen: Survey, now: str) -> int:

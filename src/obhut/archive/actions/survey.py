@@ -41,7 +41,7 @@ class Survey:
     def document(self, index: int) -> Document | None:
         """The record of a document; nothing for one that is gone. Raises ``archive-damaged``."""
         key = self._keys.get(index)
-        return None if key is None else parsed(key, self.vault.store.get(key))
+        return None if key is None else parsed(key, self.vault.get(key))
 
     def live(self) -> list[int]:
         """All documents that did not go, in order."""
@@ -61,7 +61,7 @@ class Survey:
         key = record_key(id)
         if index not in self.ledger.documents or self._keys.get(index) != key:
             raise ObhutError("document-unknown", id)
-        return parsed(key, self.vault.store.get(key))
+        return parsed(key, self.vault.get(key))
 
 
 def survey(vault: Vault) -> Survey:
@@ -80,7 +80,7 @@ def survey(vault: Vault) -> Survey:
 
     def record(index: int) -> bytes | None:
         try:
-            return vault.store.get(keys[index])
+            return vault.get(keys[index])
         except (KeyError, OSError):
             missing.append(index)
             return None

@@ -16,11 +16,10 @@ from obhut.errors import ObhutError
 from obhut.log.note import Key, NoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     from obhut.archive.judge import Verdict
-    from obhut.archive.store import Store
     from obhut.archive.vault import Vault
     from obhut.job import Reporter
 
@@ -28,8 +27,11 @@ if TYPE_CHECKING:
 _LONGEST: Final = 1 << 20
 
 
-def verify(vault: Vault, today: date, reporter: Reporter) -> Verdict:
-    """Verifies everything; ``today`` says which holds stand. Raises only where nothing can be said at all: no archive, no sound checkpoint."""
+def verify(vault: Vault, today: date, reporter: Reporter, *, contents: bool = False) -> Verdict:
+    """Verifies everything; ``today`` says which holds stand. Raises only where nothing can be said at all: no archive, no sound checkpoint.
+
+    Sealed objects are compared with the digests that their records have of them; with ``contents`` they are opened, too.
+    """
 
     def progress(so_far: Verdict, objects: int, size: int) -> None:
         counters = {
@@ -42,29 +44,53 @@ def verify(vault: Vault, today: date, reporter: Reporter) -> Verdict:
 
     checkpoint = vault.stated().checkpoint
     with openssl_there():
-        verdict = judge_archive(_Files(vault.store), LOG, checkpoint, judges(vault), today, progress)
+        verdict = judge_archive(_Files(vault, contents), LOG, checkpoint, judges(vault), today, progress)
     reporter.end_progress()
     return verdict
 
 
 class _Files:
-    """A store as the judge reads it."""
+    """An archive as the judge reads it."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.get = store.get
-        self.keys = store.keys
-        self.locks = store.locks
-        self.oddities = store.oddities
+    def __init__(self, vault: Vault, contents: bool) -> None:
+        self._vault = vault
+        self._contents = contents
+        self.keys = vault.store.keys
+        self.locks = vault.store.locks
+        self.oddities = vault.store.oddities
+
+    def get(self, key: str) -> bytes:
+        """The bytes of a key; a record is opened."""
+        if not key.startswith("records/"):
+            return self._vault.store.get(key)
+        try:
+            return self._vault.get(key)
+        except ObhutError as error:
+            if error.id != "archive-damaged":
+                raise
+            raise OSError(error.detail) from None
 
     def hashed(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
         """Hash and size of each, or why there is none."""
-        try:
-            return list(self._store.hashes(keys))
-        except ObhutError as error:
-            if len(keys) == 1:
-                return [error.detail or error.what]
-        return [found for key in keys for found in self.hashed([key])]
+        return _each(self._vault.store.hashes, keys)
+
+    def opened(self, keys: Sequence[str]) -> list[tuple[str, int] | str]:
+        """The same of what each holds, if that is asked for."""
+        return _each(lambda part: self._vault.seals.contents(self._vault.store, part), keys) if self._contents else []
+
+
+def _each(
+    work: Callable[[Sequence[str]], Sequence[tuple[str, int]]], keys: Sequence[str]
+) -> list[tuple[str, int] | str]:
+    """What is found of each key, or why nothing is: one by one, where it fails for one of them."""
+    try:
+        return list(work(keys))
+    except ObhutError as error:
+        if len(keys) == 1 and error.id != "archive-identity":
+            return [error.detail or error.what]
+        if len(keys) == 1:
+            raise
+    return [found for key in keys for found in _each(work, [key])]
 
 
 def goes_on(vault: Vault, files: Sequence[str], witness_file: str | None) -> list[str]:

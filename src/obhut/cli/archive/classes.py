@@ -25,16 +25,18 @@ if TYPE_CHECKING:
     "--language", type=click.Choice(["en", "de"]), default="en", show_default=True, help="Of the descriptions."
 )
 def classes(desk: Desk, language: str) -> None:
-    """Show the classes of retention: what the law asks for today. No legal advice."""
+    """Show the classes of retention: what the law asks for today, and those of your own archive. No legal advice."""
     from datetime import date
 
+    from obhut.archive.actions.survey import survey
     from obhut.archive.classes import CLASSES
     from obhut.cli.table import render
 
     today = date.fromisoformat(desk.now[:10])
     desk.reporter.listing = True
     rows = []
-    for entry in CLASSES.values():
+    own = survey(desk.vault()).ledger.classes if desk.names_store and desk.store.exists() else {}
+    for entry in [*CLASSES.values(), *own.values()]:
         words = entry.german if language == "de" else entry.english
         years = entry.years_on(today)
         if desk.json:

@@ -36,6 +36,11 @@ _KEY = click.option(
     metavar="FILE",
     help="The key that signs the log.  [default: obhut/archive-keys/NAME.key below $XDG_DATA_HOME or ~/.local/share]",
 )
+_IDENTITY = click.option(
+    "--identity",
+    metavar="FILE",
+    help="The age identity that opens an encrypted archive.  [default: NAME.identity beside the key]",
+)
 
 
 def _day(text: str) -> date:
@@ -54,7 +59,7 @@ DAY = Parsed("day", _day)
 class Desk:
     """Console, reporter, clock, and the archive that the options name."""
 
-    def __init__(self, store: str | None, key_file: str | None, **output: Any) -> None:
+    def __init__(self, store: str | None, key_file: str | None, identity: str | None, **output: Any) -> None:
         from obhut.cli.console import Console
         from obhut.cli.reporter import Front, Log
         from obhut.world.clock import SystemClock
@@ -73,6 +78,7 @@ class Desk:
         self.who = f"{_user()}@{self.host}"
         self._store = store or self.environ.get("OBHUT_ARCHIVE")
         self._key_file = key_file
+        self._identity = identity
 
     @property
     def now(self) -> str:
@@ -91,6 +97,11 @@ class Desk:
         return open_store(self._store)
 
     @property
+    def names_store(self) -> bool:
+        """Whether somebody said which archive is meant."""
+        return bool(self._store)
+
+    @property
     def today(self) -> date:
         """The day, UTC."""
         from datetime import date
@@ -101,7 +112,7 @@ class Desk:
         """The archive."""
         from obhut.archive.vault import Vault
 
-        return Vault.open(self.store)
+        return Vault.open(self.store, self.identity_path)
 
     def key_path(self, origin: str) -> Path:
         """Where the key of an archive of this name lies."""
@@ -109,19 +120,25 @@ class Desk:
 
         return Path(self._key_file) if self._key_file else default_path(origin, self.environ)
 
+    def identity_path(self, origin: str) -> Path:
+        """Where the identity of an encrypted archive of this name lies."""
+        from obhut.archive.identity import default_path
+
+        return Path(self._identity) if self._identity else default_path(origin, self.environ)
+
 
 def desk(function: F) -> Callable[..., Any]:
     """Adds the options of every command on an archive; the function gets a :class:`Desk` first."""
-    return _with_options(function, (_STORE, *_OUTPUT))
+    return _with_options(function, (_STORE, _IDENTITY, *_OUTPUT))
 
 
 def writing_desk(function: F) -> Callable[..., Any]:
     """The same for commands that sign."""
-    return _with_options(function, (_STORE, _KEY, *_OUTPUT))
+    return _with_options(function, (_STORE, _KEY, _IDENTITY, *_OUTPUT))
 
 
 def _with_options(function: F, options: tuple[Callable[[Any], Any], ...]) -> Callable[..., Any]:
-    names = ("store", "key_file", "verbose", "quiet", "json", "log_file")
+    names = ("store", "key_file", "identity", "verbose", "quiet", "json", "log_file")
 
     def wrapped(**values: Any) -> Any:
         chosen = {name: values.pop(name, None) for name in names}

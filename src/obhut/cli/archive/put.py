@@ -55,6 +55,7 @@ def put(
     from obhut.archive.actions.put import Wish
     from obhut.archive.actions.put import put as take_in
     from obhut.archive.actions.read import kept_until
+    from obhut.archive.actions.rules import find_class
     from obhut.archive.receipt import encode
     from obhut.cli.archive.desk import write_new
     from obhut.cli.console import safe
@@ -66,7 +67,7 @@ def put(
     if event_open and event_date is not None:
         raise click.UsageError("--event-date and --event-open exclude each other")
     wish = Wish(files, category, event_date, desk.host, event_open)
-    named = category
+    found = find_class(vault, category)
     ends: dict[str, date | None] = {}
     for entry, receipt in take_in(vault, desk.key_path(vault.origin), wish, desk.now, desk.reporter):
         document = entry.document
@@ -78,9 +79,8 @@ def put(
             )
         else:
             desk.reporter.say(f"{document.id}  {safe(document.name)}")
-        named = document.category
-        ends[document.id] = kept_until(vault, document, desk.now)
+        ends[document.id] = kept_until(vault, document, found, desk.now)
     if not desk.json:
         first = min(filter(None, ends.values()), default=None)
         kept = f"until {first} at least" if first else "until their event has come, and then as long as the class says"
-        desk.reporter.say(f"archived {len(ends)} documents as {named}, kept {kept}")
+        desk.reporter.say(f"archived {len(ends)} documents as {found.name}, kept {kept}")

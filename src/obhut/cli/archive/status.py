@@ -44,6 +44,9 @@ def status(desk: Desk) -> None:
     out(
         f"{found.documents} documents, {found.settled} of them settled, {found.held} held; {found.disposed} disposed of"
     )
+    if found.recipients:
+        own, recovery = found.recipients
+        out(f"encrypted: sealed to {own}, and to recover with to {recovery}")
     for line in found.stamps:
         out(f"time stamp: {safe(line)}")
     if found.probed:

@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 @click.option(
     "--witness", metavar="FILE", help="The witness's .vkey: it must have signed each checkpoint of --against."
 )
-def verify(desk: Desk, against: tuple[str, ...], witness: str | None) -> None:
+@click.option("--contents", is_flag=True, help="In an encrypted archive: open each document, too.")
+def verify(desk: Desk, against: tuple[str, ...], witness: str | None, *, contents: bool) -> None:
     """Verify log, records and documents: everything is read and hashed, and every fault is named.
 
     Whoever holds the log's key could have written another history: that shows only against a checkpoint or a receipt
     that lies elsewhere: name it with --against.
+
+    In an encrypted archive all records are opened, and the files of documents are compared with what their records say.
     """
     from dataclasses import asdict
 
@@ -48,7 +51,7 @@ def verify(desk: Desk, against: tuple[str, ...], witness: str | None) -> None:
         raise click.UsageError("--witness needs --against FILE: the checkpoint that it signed")
     vault = desk.vault()
     kept = goes_on(vault, against, witness)
-    verdict = judge(vault, desk.today, desk.reporter)
+    verdict = judge(vault, desk.today, desk.reporter, contents=contents)
     if desk.json:
         desk.reporter.line({"message_type": "verdict", "origin": vault.origin, **asdict(verdict)})
     else:

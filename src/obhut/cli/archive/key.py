@@ -1,0 +1,71 @@
+"""``obhut archive key``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from obhut.cli.archive.desk import writing_desk
+from obhut.cli.lazy import ExamplesCommand
+
+if TYPE_CHECKING:
+    from obhut.cli.archive.desk import Desk
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def key(**_: Any) -> None:
+    """Check that the keys of an archive fit, and copy them to another place.
+
+    The key of the log signs what is added; an encrypted archive has an identity besides, which opens it. Both lie outside
+    the archive, and whoever loses them loses what they are for.
+    """
+
+
+@key.command(
+    cls=ExamplesCommand,
+    examples="""
+    obhut archive key check --store /srv/archive
+    obhut archive key check -s /srv/archive --identity /media/stick/example.org_archive.identity.recovery
+    """,
+)
+@writing_desk
+def check(desk: Desk) -> None:
+    """Check that the key signs this log, and that the identity opens what is sealed: the newest record of all."""
+    from obhut.archive.actions.keys import check as try_keys
+
+    vault = desk.vault()
+    found = try_keys(vault, desk.key_path(vault.origin))
+    if desk.json:
+        desk.reporter.line({"message_type": "keys", "origin": vault.origin, **found})
+        return
+    desk.reporter.say(f"{desk.key_path(vault.origin)} signs the log")
+    if found["opens"] is None:
+        desk.reporter.say("the archive is not encrypted")
+    else:
+        desk.reporter.say(f"{desk.identity_path(vault.origin)} opens it ({found['opens']})")
+
+
+@key.command(
+    cls=ExamplesCommand,
+    examples="""
+    obhut archive key export --store /srv/archive --to /media/stick
+    """,
+)
+@writing_desk
+@click.option("--to", "folder", required=True, metavar="DIR", help="A folder in another place, such as a stick.")
+def export(desk: Desk, folder: str) -> None:
+    """Copy the keys to another place, durably, and try the copies. Nothing that is there is replaced."""
+    from pathlib import Path
+
+    from obhut.archive.actions.keys import export as copy
+
+    vault = desk.vault()
+    written = copy(vault, desk.key_path(vault.origin), desk.identity_path(vault.origin), Path(folder))
+    if desk.json:
+        desk.reporter.line(
+            {"message_type": "exported", "origin": vault.origin, "files": [str(path) for path in written]}
+        )
+        return
+    for path in written:
+        desk.reporter.say(f"written and tried: {path}")
