@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -74,9 +75,9 @@ def put(
     with vault.writing(key_path) as intake:
         tell_recovered(intake, reporter)
         done = 0
-        for group in groups(found):
+        for group, hashes in _hashed(groups(found)):
             reporter.progress("archive", _counters(done, len(found)), [os.fsencode(group[0].path)])
-            yield from _put_group(vault, intake, group, category.name, wish, now)
+            yield from _put_group(vault, intake, group, hashes, category.name, wish, now)
             done += len(group)
         reporter.end_progress()
 
@@ -105,13 +106,35 @@ def groups(found: Sequence[Found]) -> Iterator[list[Found]]:
         yield group
 
 
-def _put_group(
-    vault: Vault, intake: Intake, group: Sequence[Found], category: str, wish: Wish, now: str
-) -> Iterator[tuple[Logged, dict[str, Any]]]:
+def _hashed(parts: Iterator[list[Found]]) -> Iterator[tuple[list[Found], list[tuple[str, int]]]]:
+    """Groups with their hashes; while one waits for the medium, the next is hashed, and no further one."""
+    if (group := next(parts, None)) is None:
+        return
+    hashes = _hash(group)
+    with ThreadPoolExecutor(1) as ahead:
+        for following in parts:
+            coming = ahead.submit(_hash, following)
+            yield group, hashes
+            group, hashes = following, coming.result()
+    yield group, hashes
+
+
+def _hash(group: Sequence[Found]) -> list[tuple[str, int]]:
     try:
-        hashed = durable.hash_files([os.fsencode(file.path) for file in group])
+        return durable.hash_files([os.fsencode(file.path) for file in group])
     except ObhutError as error:
         raise ObhutError("document-missing", error.object, error.detail) from error
+
+
+def _put_group(
+    vault: Vault,
+    intake: Intake,
+    group: Sequence[Found],
+    hashes: Sequence[tuple[str, int]],
+    category: str,
+    wish: Wish,
+    now: str,
+) -> Iterator[tuple[Logged, dict[str, Any]]]:
     documents = [
         Incoming(
             path=os.fsencode(file.path),
@@ -124,7 +147,7 @@ def _put_group(
             received=now,
             source={"host": wish.host, "path": as_written(str(file.path.absolute()))},
         )
-        for file, (digest, size) in zip(group, hashed, strict=True)
+        for file, (digest, size) in zip(group, hashes, strict=True)
     ]
     entries, note = intake.put(documents)
     return zip(entries, receipts(vault, entries, note), strict=True)
