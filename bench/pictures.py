@@ -14,6 +14,8 @@ from bench.sets import parse
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 370, 250, 52, 34, 76, 40
 #: Colours that stay apart for colour-blind eyes; the others are floors.
 COLOURS = {"obhut": "#0072b2", "restic": "#d55e00", "rustic": "#009e73", "kopia": "#aa4499"}
+#: The same for steps of one tool.
+COLOURS |= {"verify": "#0072b2", "put": "#d55e00", "strangers": "#009e73"}
 FLOOR = "#777777"
 STYLE = """\
 text{font:12px sans-serif;fill:#333}.title{font-weight:bold;font-size:13px}\
