@@ -105,7 +105,8 @@ class Office(Shelf):
         return signed[-1]
 
     def dispose(self, id: str, store: LocalStore | None = None) -> Outcome:
-        return dispose.dispose(self.vault(store), self.key, id, self.agreed, at(self.today), Silent())
+        copies = ["the backup of the office"]
+        return dispose.dispose(self.vault(store), self.key, id, self.agreed, at(self.today), Silent(), copies)
 
     def let_go(self, *names: str) -> Outcome:
         """All that may go, proposed, signed and carried out."""

@@ -348,6 +348,14 @@ def test_the_commands(tmp_path: Path, server: Server) -> None:
     assert "locked until" in obhut("archive", "show", made["id"]).out
     assert obhut("archive", "mirror", "--to", "second").code == 0
     assert obhut("archive", "verify", "--store", "second").code == 0
+    third = server.bucket()
+    run = obhut("archive", "mirror", "--store", "second", "--to", f"s3://{third}", "--lock", "compliance")
+    assert run.code == 0, run.err
+    found = server.client().list_object_versions(Bucket=third, Prefix="objects/")["Versions"][0]
+    locked = server.client().get_object_retention(Bucket=third, Key=found["Key"], VersionId=found["VersionId"])
+    assert locked["Retention"]["Mode"] == "COMPLIANCE"
+    assert obhut("archive", "verify", "--store", f"s3://{third}").code == 0
+    assert obhut("archive", "mirror", "--to", "second", "--lock", "compliance").code == 2
     for place, code, error in (
         ("s3://no-such-bucket", 1, "archive-place"),
         (f"s3://{server.bucket(lock=False)}", 10, "archive-missing"),

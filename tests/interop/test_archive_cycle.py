@@ -86,6 +86,7 @@ def test_a_whole_cycle(office: Office) -> None:
 
     facts = certificate.statement.facts
     assert (facts["end"], facts["object"], facts["proposal"]) == ("2034-12-31", "removed", proposal)
+    assert facts["copies"] == ["the backup of the office"]
     assert facts["clocks"] == {"host": at(office.today), "example.net/witness": at(office.today)}
     assert look.show(office.vault(), voucher, office.today)["certificate"] == certificate.statement.id
     with refused("document-unknown"):

@@ -131,6 +131,8 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
         "law": _is_text_or_nothing,
         "policy": _is_number,
         "object": _one_of("removed", "kept", "gone"),
+        # Where copies remain, as far as somebody said so.
+        "copies": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     },
 }
 

@@ -111,9 +111,12 @@ def found(seen: Survey, id: str) -> Proposal:
     return proposal
 
 
-def dispose(vault: Vault, key_path: Path, id: str, agreed: Agreed, now: str, reporter: Reporter) -> Outcome:
+def dispose(
+    vault: Vault, key_path: Path, id: str, agreed: Agreed, now: str, reporter: Reporter, copies: Sequence[str] = ()
+) -> Outcome:
     """Carries out a proposal as far as the law, the holds and the locks allow on the agreed day.
 
+    ``copies`` are the places where copies remain, for the certificates.
     Raises ``proposal-unapproved`` while signatures are missing. What stays is reported with its reason; another run goes on.
     """
     outcome = Outcome()
@@ -129,7 +132,7 @@ def dispose(vault: Vault, key_path: Path, id: str, agreed: Agreed, now: str, rep
         for at in range(0, len(left), GROUP):
             counters = {"items_done": at, "total_items": len(left), "bytes_done": 0, "total_bytes": 0}
             reporter.progress("dispose", {**counters, "total_known": 1, "errors": len(outcome.kept)}, [])
-            _group(intake, seen, proposal, left[at : at + GROUP], uses, agreed, now, outcome)
+            _group(intake, seen, proposal, left[at : at + GROUP], uses, agreed, now, outcome, copies)
         reporter.end_progress()
     return outcome
 
@@ -149,6 +152,7 @@ def _group(
     agreed: Agreed,
     now: str,
     outcome: Outcome,
+    copies: Sequence[str],
 ) -> None:
     drafts = []
     for index in indexes:
@@ -161,7 +165,7 @@ def _group(
                     raise
                 why = error.detail
             else:
-                drafts.append(_certificate(seen, proposal, index, agreed, what))
+                drafts.append(_certificate(seen, proposal, index, agreed, what, copies))
                 continue
         outcome.kept.append((seen.id(index), why))
     if drafts:
@@ -190,7 +194,9 @@ def _remove(seen: Survey, index: int, uses: Counter[str], now: int) -> str:
     return "removed" if last else "kept"
 
 
-def _certificate(seen: Survey, proposal: Proposal, index: int, agreed: Agreed, what: str) -> Draft:
+def _certificate(
+    seen: Survey, proposal: Proposal, index: int, agreed: Agreed, what: str, copies: Sequence[str]
+) -> Draft:
     """What the log says of a document that went: nothing of what it was, everything of why it might go."""
     ledger = seen.ledger
     category = ledger.category(index)
@@ -204,5 +210,6 @@ def _certificate(seen: Survey, proposal: Proposal, index: int, agreed: Agreed, w
         "law": category.law if category and end else None,
         "policy": POLICY,
         "object": what,
+        "copies": list(copies),
     }
     return Draft("disposal", facts, index, name, event)

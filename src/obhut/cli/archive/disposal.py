@@ -137,18 +137,25 @@ def approve(
 @click.argument("id", metavar="PROPOSAL")
 @writing_desk
 @second_clock
-def dispose(desk: Desk, id: str, checkpoint: str | None, witness: str | None) -> None:
+@click.option(
+    "--copy",
+    "copies",
+    multiple=True,
+    metavar="PLACE",
+    help="Where copies remain, such as a mirror or a backup: the certificates say so.",
+)
+def dispose(desk: Desk, id: str, checkpoint: str | None, witness: str | None, copies: tuple[str, ...]) -> None:
     """Carry out a proposal that two people have signed. Each document that goes leaves a certificate in the log.
 
     What is still locked, or held, stays and is named; run it again later. The bytes go with the last record that names
-    them. Copies elsewhere, backups among them, are not touched.
+    them. Copies elsewhere, backups among them, are not touched: name them with --copy. A mirror follows with its next run.
     """
     from obhut.archive.actions import dispose as acts
     from obhut.cli.archive.desk import agreed
 
     vault = desk.vault()
     day = agreed(desk, vault, checkpoint, witness)
-    outcome = acts.dispose(vault, desk.key_path(vault.origin), id, day, desk.now, desk.reporter)
+    outcome = acts.dispose(vault, desk.key_path(vault.origin), id, day, desk.now, desk.reporter, copies)
     for filed in outcome.certificates if desk.json else ():
         desk.reporter.line({"message_type": "disposed", "certificate": filed.statement.id, **filed.statement.facts})
     for kept, reason in outcome.kept:

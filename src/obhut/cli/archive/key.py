@@ -33,9 +33,15 @@ def key(**_: Any) -> None:
 def check(desk: Desk) -> None:
     """Check that the key signs this log, and that the identity opens what is sealed: the newest record of all."""
     from obhut.archive.actions.keys import check as try_keys
+    from obhut.archive.identity import default_path, recovery_path
 
     vault = desk.vault()
     found = try_keys(vault, desk.key_path(vault.origin))
+    left = recovery_path(default_path(vault.origin, desk.environ))
+    if left.exists():
+        desk.reporter.warn(
+            f"{left} still lies on this machine: what is to help when the machine is lost belongs elsewhere"
+        )
     if desk.json:
         desk.reporter.line({"message_type": "keys", "origin": vault.origin, **found})
         return

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     cls=ExamplesCommand,
     examples="""
     obhut archive mirror --store /srv/archive --to /mnt/other-building/archive
+    obhut archive mirror --store /srv/archive --to s3://my-mirror --lock compliance
     """,
 )
 @with_desk
-@click.option("--to", required=True, metavar="DIR", help="The mirror's folder; a new one is made.")
-def mirror(desk: Desk, to: str) -> None:
+@click.option("--to", required=True, metavar="PLACE", help="A folder, which is made if it is new, or s3://BUCKET.")
+@click.option(
+    "--lock",
+    type=click.Choice(["governance", "compliance"]),
+    help="How a mirror in a bucket locks from now on, if its archive lies in a folder.  [default: governance]",
+)
+def mirror(desk: Desk, to: str, lock: str | None) -> None:
     """Keep a second copy of an archive in another place: one copy is no archive. Run it every day.
 
     One way, without any key. What is copied is checked against the log; locks and holds are the same there, and what was
@@ -31,11 +37,17 @@ def mirror(desk: Desk, to: str) -> None:
     from dataclasses import asdict
 
     from obhut.archive.actions.mirror import mirror as act
-    from obhut.archive.store import open_store
+    from obhut.archive.store import LocalStore, open_store
     from obhut.backup.sizes import format_bytes
     from obhut.cli.console import safe
 
-    done = act(desk.vault(), open_store(to), desk.clock() // 1_000_000_000, desk.reporter)
+    vault, target = desk.vault(), open_store(to)
+    if lock is not None:
+        if isinstance(target, LocalStore):
+            raise click.UsageError("--lock is for mirrors in a bucket")
+        target.lock_mode = lock
+    target.adopt(vault.described.lock)
+    done = act(vault, target, desk.clock() // 1_000_000_000, desk.reporter)
     if desk.json:
         desk.reporter.line({"message_type": "mirrored", "to": to, **asdict(done)})
         return
