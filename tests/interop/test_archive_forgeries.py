@@ -66,7 +66,7 @@ class Attacked(Office):
     def certified(self, id: str, proposal: str, clock: date) -> str:
         """A disposal that the log states, and the document gone."""
         made = self.lies("disposal", leaf(id), proposal=proposal, clock=at(clock), clocks={"host": at(clock)},
-                         end="2009-12-31", law="AO", policy=1, object="removed")  # fmt: skip
+                         end="2009-12-31", law="AO", policy=1, object="removed", copies=[])  # fmt: skip
         self.gone(id)
         return made
 
@@ -240,7 +240,7 @@ class TestWhoeverHasTheLogsKey:
         proposal = office.lies("proposal", action="dispose", documents=[office.ended[0]], why="x", clock=at(DAY))
         office.approve(proposal, "anna", "bert")
         office.lies("disposal", leaf(office.ended[0]), proposal=proposal, clock=at(DAY), clocks={}, end="2009-12-31",
-                    law="AO", policy=1, object="removed")  # fmt: skip
+                    law="AO", policy=1, object="removed", copies=[])  # fmt: skip
         assert office.judged() == {record_key(office.ended[0])}
 
     def test_a_document_that_goes_twice(self, office: Attacked) -> None:
@@ -250,7 +250,7 @@ class TestWhoeverHasTheLogsKey:
         office.dispose(proposal)
         office.go_to(DAY)
         made = office.lies("disposal", leaf(office.ended[0]), proposal=proposal, clock=at(DAY), clocks={}, end=None,
-                           law=None, policy=1, object="gone")  # fmt: skip
+                           law=None, policy=1, object="gone", copies=[])  # fmt: skip
         assert index(made) in office.judged()
 
     def test_a_hold_that_is_released_twice_and_settled_backwards(self, office: Attacked) -> None:

@@ -12,11 +12,13 @@ from typing import Any, Final
 LARGEST: Final = 2**53 - 1
 
 
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def encode(value: dict[str, Any]) -> bytes:
     """The bytes of a value. Raises ``ValueError`` for what the subset does not hold."""
     _check(value)
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    return _ENCODER.encode(value).encode()
 
 
 def decode(data: bytes) -> dict[str, Any]:
@@ -39,21 +41,19 @@ def read(data: bytes) -> dict[str, Any]:
 
 
 def _check(value: Any) -> None:
-    match value:
-        case bool() | None:
-            return
-        case str():
-            value.encode()  # lone surrogates are no text
-        case int():
-            if abs(value) > LARGEST:
-                raise ValueError(f"too large a number: {value}")
-        case list():
-            for item in value:
-                _check(item)
-        case dict():
-            for key, item in value.items():
-                if not isinstance(key, str) or not key.isascii():
-                    raise ValueError(f"a key that is not ASCII: {key!r}")
-                _check(item)
-        case _:
-            raise ValueError(f"no place for {type(value).__name__}")
+    kind = type(value)
+    if kind is str:
+        value.encode()  # lone surrogates are no text
+    elif kind is int:
+        if abs(value) > LARGEST:
+            raise ValueError(f"too large a number: {value}")
+    elif kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii():
+                raise ValueError(f"a key that is not ASCII: {key!r}")
+            _check(item)
+    elif kind is list:
+        for item in value:
+            _check(item)
+    elif value is not None and kind is not bool:
+        raise ValueError(f"no place for {kind.__name__}")
