@@ -63,7 +63,7 @@ class Signer:
 class AgeKeyring:
     """An identity of age (X25519), and everybody to whom is sealed; the identity is one of them."""
 
-    def __init__(self, identity: str, recipients: list[str]) -> None:
+    def __new__(cls, identity: str, recipients: list[str]) -> AgeKeyring:
         """``AGE-SECRET-KEY-1…`` and ``age1…``; ``invalid-argument`` for anything else."""
 
     def seal(self, plain: bytes) -> bytes:
