@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from datetime import date
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from archives import Broken, Failing, Silent, accepted, stranger
+from obhut.archive import canonical
 from obhut.archive.actions import mirror, read, verify
 from obhut.archive.record import LOG, object_key
 from obhut.archive.store import LocalStore, seconds
@@ -236,3 +238,16 @@ def test_the_command(tmp_path: Path) -> None:
     assert obhut("archive", "put", "file", "--class", "letter").code == 0
     assert obhut("archive", "verify").code == 0
     assert len(list(read.documents(Vault.open(LocalStore(tmp_path / "archive"))))) == 2
+
+
+def test_of_two_records_of_one_leaf_the_one_that_was_logged_is_copied(office: Mirrored) -> None:
+    """As a writer leaves one who lost a race in a bucket; its name comes first."""
+    [key] = [key for key in office.vault().store.keys("records/000") if key.startswith("records/000/003-")]
+    fields = json.loads((office.root / key).read_bytes())
+    planted = office.root / "records/000/003-0000000000000000"
+    planted.write_bytes(canonical.encode({**fields, "id": "3-0000000000000000", "name": "another"}))
+    office.mirror()
+    assert not (office.second / "records/000" / planted.name).exists()
+    assert (office.second / key).read_bytes() == (office.root / key).read_bytes()
+    verdict = verify.verify(office.vault(LocalStore(office.second)), office.today, Silent())
+    assert (verdict.faults, verdict.remarks) == ([], [])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from obhut.archive.description import DESCRIPTION
 from obhut.archive.judge import read_leaves
 from obhut.archive.ledger import Ledger, Unlawful
-from obhut.archive.record import LOG, Leaf, index_of, record_key
+from obhut.archive.record import LOG, Leaf, RecordError, commitment_of, index_of, record_key
 from obhut.archive.replay import read_into
 from obhut.archive.vault import parsed, record_keys
 from obhut.errors import ObhutError
@@ -72,9 +72,13 @@ def survey(vault: Vault) -> Survey:
     faults: list[Fault] = []
     checkpoint = vault.stated().checkpoint
     leaves = list(read_leaves(vault.store.get, LOG, checkpoint, faults))
-    keys: dict[int, str] = {}
+    several: dict[int, list[str]] = {}
     for index, key in record_keys(vault.store):
-        keys.setdefault(index, key)
+        several.setdefault(index, []).append(key)
+    keys = {
+        index: found[0] if len(found) == 1 else _logged(vault, found, leaves[index] if index < len(leaves) else None)
+        for index, found in several.items()
+    }
     ledger = Ledger(checkpoint.origin, secret.verify)
     missing: list[int] = []
 
@@ -93,6 +97,20 @@ def survey(vault: Vault) -> Survey:
     if vault.described.encode().decode() != ledger.description:
         raise ObhutError("archive-damaged", DESCRIPTION, "it is not what the first record of the log says")
     return Survey(vault, ledger, keys)
+
+
+def _logged(vault: Vault, found: Sequence[str], leaf: bytes | None) -> str:
+    """Of several records for one leaf the one that it commits to: a writer who lost a race has left the other."""
+    for key in found:
+        try:
+            if leaf is not None and Leaf.parse(leaf).commit == commitment_of(vault.get(key)):
+                return key
+        except (RecordError, OSError):
+            continue
+        except ObhutError as error:
+            if error.id != "archive-damaged":
+                raise
+    return found[0]
 
 
 def file(
