@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE: Final = 3
+#: Seconds after which an interruption that Python swallowed is raised again.
+_AGAIN: Final = 0.005
 
 
 class Interrupted(BaseException):
@@ -65,6 +68,20 @@ def _handle(number: int, _frame: object) -> None:
         raise Interrupted(number)
 
 
+def _again(_number: int, _frame: object) -> None:
+    raise_if_caught()
+
+
+def _unraisable(failed: sys.UnraisableHookArgs) -> None:
+    """Where Python cannot raise (the callback of a weak reference, a destructor) it would print the exception and go
+    on as if nobody had asked the program to stop; a timer raises it a moment later, outside.
+    """
+    if isinstance(failed.exc_value, Interrupted):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+    else:
+        sys.__unraisablehook__(failed)
+
+
 def install() -> None:
     """Handles the signals from now on, except those that the parent process told us to ignore (``nohup``)."""
     _State.caught, _State.count, _State.shields, _State.status_wanted = None, 0, 0, False
@@ -72,13 +89,16 @@ def install() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
     signal.signal(signal.SIGUSR1, _ask)
-    # It may reach any thread, and must not end a call there early.
+    signal.signal(signal.SIGALRM, _again)
+    sys.unraisablehook = _unraisable
+    # They may reach any thread, and must not end a call there early.
     signal.siginterrupt(signal.SIGUSR1, False)
+    signal.siginterrupt(signal.SIGALRM, False)
 
 
 def ignore() -> None:
     """The command has ended and its exit code stands: a late signal must not replace it while Python shuts down."""
-    for number in (*HANDLED, signal.SIGUSR1):
+    for number in (*HANDLED, signal.SIGUSR1, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -234,6 +234,32 @@ main()
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, b"", b"")
 
 
+def test_a_signal_where_python_cannot_raise_is_not_lost() -> None:
+    """While modules are loaded, Python runs callbacks of weak references, and destructors at any time."""
+    program = """
+import os, signal, sys, time, weakref
+from obhut import signals
+class Thing:
+    pass
+def callback(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    signals.install()
+    thing = Thing()
+    reference = weakref.ref(thing, callback)
+    del thing
+    time.sleep(20)
+except signals.Interrupted as told:
+    sys.exit(told.exit_code)
+"""
+    began = time.monotonic()
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, b"", b"")
+    assert time.monotonic() - began < PROMISED
+
+
 def test_a_killed_backup_leaves_nothing_that_harms(source: Path, tmp_path: Path) -> None:
     ours = Obhut(tmp_path / "repo")
     ours.init()
