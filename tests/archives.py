@@ -14,7 +14,7 @@ from obhut.archive.actions import put
 from obhut.archive.actions.verify import verify
 from obhut.archive.description import Description
 from obhut.archive.judge import Verdict
-from obhut.archive.record import LOG
+from obhut.archive.record import KEYS, LOG
 from obhut.archive.sealing import Encryption
 from obhut.archive.store import LocalStore
 from obhut.archive.vault import Logged, Vault
@@ -111,7 +111,13 @@ class Shelf:
 
     def accepted(self, patience: int = PATIENCE) -> bool:
         """Whether tessera's fsck accepts the log; it hangs where it finds a fault in a large one."""
-        return accepted(self.root / LOG, self.root / f"{LOG}.vkey", patience)
+        return accepted(self.root / LOG, self.public(), patience)
+
+    def public(self) -> Path:
+        """The key in charge of the log, for those who check it."""
+        vault = self.vault()
+        changes = vault.keys.before(vault.stated().checkpoint.size).handovers
+        return self.root / (f"{KEYS}/{changes[-1].name}.vkey" if changes else f"{LOG}.vkey")
 
     def files(self) -> list[Path]:
         return sorted(path for path in self.root.rglob("*") if path.is_file())

@@ -10,6 +10,7 @@ import facilities
 from archives import Shelf, Silent, stranger
 from obhut.archive import clocks, signing
 from obhut.archive.actions import dispose, holds, people, settle
+from obhut.archive.actions.keys import rotate
 from obhut.archive.actions.people import Signatory
 from obhut.archive.record import LOG, Document
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from obhut.archive.actions.dispose import Outcome
+    from obhut.archive.actions.keys import Rotated
     from obhut.archive.actions.settle import Settled
     from obhut.archive.ledger import Proposal
     from obhut.archive.store import LocalStore
@@ -87,6 +89,9 @@ class Office(Shelf):
     def hold(self, *ids: str, until: date | None = None, store: LocalStore | None = None) -> str:
         filed = holds.hold(self.vault(store), self.key, ids, "tax office", "audit", until, at(self.today))
         return filed.statement.id
+
+    def rotate(self, store: LocalStore | None = None) -> Rotated:
+        return rotate(self.vault(store), self.key, "anna@host", at(self.today))
 
     def release(self, id: str, store: LocalStore | None = None) -> int:
         _, free = holds.release(self.vault(store), self.key, id, "tax office", "ended", at(self.today), self.today)

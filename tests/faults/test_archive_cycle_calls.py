@@ -1,4 +1,4 @@
-"""Any single system call of ``hold``, ``settle`` and ``dispose`` fails, or the program dies before it.
+"""Any single system call of ``hold``, ``settle``, ``key rotate`` and ``dispose`` fails, or the program dies before it.
 
 As ``test_archive_calls.py`` does it for ``put``; ``OBHUT_EVERY_CALL=1`` (``make faults``) takes every call.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import straced
-from obhut.archive.actions import read
+from obhut.archive.actions import keys, read
 from obhut.archive.actions.survey import survey
 from obhut.archive.witness import Witness
 from offices import Office, leaf
@@ -73,6 +73,7 @@ def run(office: Prepared, verb: str, log: Path, inject: tuple[Point, str] | None
     words = {
         "hold": ["hold", office.kept, "--who", "court", "--why", "lawsuit"],
         "settle": ["settle"],
+        "rotate": ["key", "rotate"],
         "dispose": ["dispose", office.proposal, "--checkpoint", str(office.base / "checkpoint"),
                     "--witness", str(office.base / "witness/witness.vkey")],
     }[verb]  # fmt: skip
@@ -87,13 +88,16 @@ def run(office: Prepared, verb: str, log: Path, inject: tuple[Point, str] | None
         "--key-file",
         str(office.key),
     ]
-    return straced.run(command, office.root, log, env=Obhut(office.base).environ, inject=inject, more=("utimensat",))
+    # The key lies beside the archive.
+    place = office.base if verb == "rotate" else office.root
+    return straced.run(command, place, log, env=Obhut(office.base).environ, inject=inject, more=("utimensat",))
 
 
 #: What holds after a run that ended well.
 DONE: Final[dict[str, Callable[[Prepared], bool]]] = {
     "hold": lambda o: bool(survey(o.vault()).ledger.held(leaf(o.kept), o.today)),
     "settle": lambda o: survey(o.vault()).ledger.settled_through() == leaf(o.kept) + 1,
+    "rotate": lambda o: 1 <= len(o.vault().keys.handovers) <= 2 and bool(keys.check(o.vault(), o.key)),
     "dispose": lambda o: [document.id for document in read.documents(o.vault())] == [o.kept],
 }
 

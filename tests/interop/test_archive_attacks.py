@@ -18,6 +18,7 @@ from obhut.archive.record import LOG, object_key, record_key
 from obhut.archive.sequencer import Sequencer, first_note
 from obhut.archive.store import LocalStore
 from obhut.errors import ObhutError
+from obhut.log.handover import Keys
 
 pytestmark = pytest.mark.interop
 
@@ -210,7 +211,7 @@ class TestTheLogsKey:
         scratch = LocalStore(shelf.base / "forged")
         scratch.root.mkdir()
         scratch.put_edge([(f"{LOG}/checkpoint", first_note(key, signer))])
-        Sequencer(scratch, LOG, key, signer).append([b"{}"])
+        Sequencer(scratch, LOG, Keys(key), lambda _: signer).append([b"{}"])
         forged = dict(old) | {"checkpoint": scratch.get(f"{LOG}/checkpoint").decode()}
         (shelf.base / "forged.receipt").write_bytes(receipt.encode(forged))
         (shelf.base / "known.vkey").write_bytes(kept)
@@ -228,7 +229,7 @@ class TestTheLogsKey:
         from obhut.log import tiles
 
         leaves = [leaf for first in (0, 256) for leaf in tiles.read_bundle(vault.fetch, tiles.bundle_of(first, 301))]
-        log = Sequencer(scratch, LOG, vault.key, signer)
+        log = Sequencer(scratch, LOG, vault.keys, lambda _: signer)
         log.append(leaves[:300])
         shutil.rmtree(shelf.root / LOG)
         shutil.copytree(scratch.root / LOG, shelf.root / LOG)

@@ -15,9 +15,10 @@ from archives import ORIGIN, Broken, Silent, accepted, stranger
 from buckets import Server, seaweedfs
 from obhut.archive import vault as vaults
 from obhut.archive.actions import dispose, mirror, people, put, read, settle, verify
+from obhut.archive.actions.keys import rotate
 from obhut.archive.clocks import Reading, agree
 from obhut.archive.description import Description
-from obhut.archive.record import LOG, object_key, record_key
+from obhut.archive.record import KEYS, LOG, object_key, record_key
 from obhut.archive.s3 import S3Store
 from obhut.archive.sealing import Encryption
 from obhut.archive.store import LocalStore, shown
@@ -84,7 +85,8 @@ class Bucket:
     def accepted(self) -> None:
         """By tessera, and by strangers."""
         folder = self.mirrored()
-        assert accepted(folder / LOG, folder / f"{LOG}.vkey")
+        changes = self.vault().keys.handovers
+        assert accepted(folder / LOG, folder / (f"{KEYS}/{changes[-1].name}.vkey" if changes else f"{LOG}.vkey"))
         identity: list[str | Path] = ["--identity", self.identity] if self.sealed else []
         ran = stranger(self.base, "--store", folder, "--key", folder / f"{LOG}.vkey", *identity)
         assert ran.returncode == 0, ran.stdout
@@ -312,6 +314,31 @@ def test_a_call_that_fails_and_may_have_been_done(any_bucket: Bucket, *, kept: b
     ids = {document.id for document in read.documents(bucket.vault())}
     assert set(answered) <= ids
     assert at > 5
+    bucket.accepted()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_call_that_fails_while_the_key_is_changed(bucket: Bucket, *, kept: bool) -> None:
+    """Whoever comes next ends the change, or it was never begun; the key that is in charge lies where it should."""
+    answered = bucket.put(b"old", event=date(2026, 1, 1))
+    at, changes = 0, 0
+    while True:
+        at += 1
+        store = Stopping(bucket.name, "", bucket.server.client(), "compliance", at=at, kept=kept)
+        try:
+            rotate(bucket.vault(store), bucket.key, "anna@host", now())
+        except Broken:
+            answered += bucket.put(b"after %d" % at, event=date(2026, 1, 1))
+        else:
+            break
+        vault = bucket.vault()
+        assert len(vault.keys.handovers) - changes in {0, 1}, f"{at}"
+        changes = len(vault.keys.handovers)
+        assert bucket.verify() == {}, f"{at}"
+    assert len(bucket.vault().keys.handovers) == changes + 1
+    assert 1 <= changes < at
+    answered += bucket.put(b"last", event=date(2026, 1, 1))
+    assert {document.id for document in read.documents(bucket.vault())} == set(answered)
     bucket.accepted()
 
 

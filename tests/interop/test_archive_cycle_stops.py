@@ -12,6 +12,7 @@ import pytest
 from archives import Broken, Failing
 from obhut.archive.actions import read
 from obhut.archive.actions.survey import survey
+from obhut.archive.keyfile import next_path
 from obhut.archive.store import LocalStore
 from offices import Office, leaf
 
@@ -63,6 +64,10 @@ ACTS: dict[str, tuple[Callable[[Prepared, LocalStore], object], Callable[[Prepar
         lambda o, store: o.settle(store=store),
         lambda o: survey(o.vault()).ledger.settled_through() == leaf(o.ids[3]) + 1,
     ),
+    "rotate": (
+        lambda o, store: o.rotate(store=store),
+        lambda o: 1 <= len(o.vault().keys.handovers) <= 2 and not next_path(o.key).exists(),
+    ),
     "dispose": (
         lambda o, store: o.dispose(o.proposal, store=store),
         lambda o: [document.id for document in read.documents(o.vault())] == o.ids[3:] and len(o.vault().store.keys("objects")) == 1,
@@ -99,4 +104,4 @@ def test_a_call_that_fails_and_may_have_been_done(prepared: Prepared, tmp_path: 
         # No certificate twice, no hold that nobody answered for but the one that was begun.
         assert verdict.disposed == (3 if name == "dispose" else 0)
         shutil.rmtree(office.base)
-    assert at > {"hold": 4, "release": 4, "settle": 3, "dispose": 8}[name]
+    assert at > {"hold": 4, "release": 4, "settle": 3, "rotate": 3, "dispose": 8}[name]

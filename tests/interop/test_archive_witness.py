@@ -50,7 +50,7 @@ def rewritten(shelf: Shelf, change: list[bytes]) -> None:
     place.mkdir()
     store = LocalStore(place)
     store.put_edge([(f"{LOG}/checkpoint", first_note(vault.key, signer))])
-    Sequencer(store, LOG, vault.key, signer).append(change)
+    Sequencer(store, LOG, vault.keys, lambda _: signer).append(change)
     shutil.rmtree(shelf.root / LOG)
     shutil.copytree(place / LOG, shelf.root / LOG)
     assert shelf.accepted(), "for fsck, which remembers nothing, that is a log like any other"

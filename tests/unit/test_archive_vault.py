@@ -362,7 +362,7 @@ def _rewound(shelf: Shelf, size: int) -> None:
     from obhut.archive.sequencer import first_note
 
     store.put_edge([(f"{LOG}/checkpoint", first_note(vault.key, signer))])
-    log = Sequencer(store, LOG, vault.key, signer)
+    log = Sequencer(store, LOG, vault.keys, lambda _: signer)
     checkpoint = log.append(entries) if entries else store.get(f"{LOG}/checkpoint")
     LocalStore(shelf.root).put_edge([(f"{LOG}/checkpoint", checkpoint)])
 

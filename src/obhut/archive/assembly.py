@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
 #: In the order in which they need each other.
 _PARTS: Final = (
-    *("log/merkle.py", "log/note.py", "log/tiles.py", "archive/canonical.py", "archive/description.py"),
+    *(
+        "log/merkle.py",
+        "log/note.py",
+        "log/handover.py",
+        "log/tiles.py",
+        "archive/canonical.py",
+        "archive/description.py",
+    ),
     *("archive/record.py", "archive/classes.py", "archive/sshsig.py", "archive/statement.py", "archive/ledger.py"),
     *("archive/replay.py", "archive/stamps.py", "archive/lasting.py", "archive/inventory.py"),
     *("archive/judge.py", "archive/openssl.py", "archive/agefile.py", "archive/stranger.py"),

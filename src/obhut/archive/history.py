@@ -47,7 +47,7 @@ def known_from(data: bytes, vault: Vault, place: str) -> tuple[Checkpoint, Note]
         except (ValueError, KeyError, TypeError):
             raise ObhutError("checkpoint-unusable", place, "it is neither a checkpoint nor a receipt") from None
     try:
-        found = stated(data, vault.key, place)
+        found = stated(data, vault.keys, place)
     except ObhutError as error:
         raise ObhutError("checkpoint-unusable", place, error.detail) from None
     return found.checkpoint, found.note

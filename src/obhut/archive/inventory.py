@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from obhut.archive import record
-from obhut.archive.lasting import FIRST_FILES, full_tiles, of_sizes
-from obhut.archive.record import Document, Leaf, RecordError, index_of_key, record_key
+from obhut.archive.lasting import FIRST_FILES, full_tiles, of_handovers, of_sizes
+from obhut.archive.record import KEYS, Document, Leaf, RecordError, index_of_key, record_key
 from obhut.archive.replay import Fault
 from obhut.archive.stamps import STAMPS
 
@@ -281,7 +281,8 @@ class Inventory:
         settled, until = ledger.settled_through(), _midnight(self._lasting)
         statements = [key for index in range(settled) if index not in ledger.documents for key in self._of(index)[:1]]
         stamps = of_sizes(self.files.keys(STAMPS), 0, settled)
-        keys = [*full_tiles(0, settled), *statements, *stamps, *FIRST_FILES]
+        changes = of_handovers(self.files.keys(KEYS), settled)
+        keys = [*full_tiles(0, settled), *statements, *stamps, *changes, *FIRST_FILES]
         for key, found in zip(keys, self.files.locks(keys), strict=True):
             if found is not None and found[0] < until:
                 day = _shown(until).removeprefix("on ")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from obhut.archive.description import DESCRIPTION
 from obhut.archive.inventory import Inventory, Leaves
 from obhut.archive.ledger import Ledger
+from obhut.archive.record import KEYS
 from obhut.archive.replay import Fault, read_into
 from obhut.archive.stamps import STAMPS, judge_stamps, lines
 from obhut.log import merkle, tiles
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from obhut.archive.sshsig import Check
+    from obhut.log.handover import Keys
     from obhut.log.note import Checkpoint
 
 
@@ -64,6 +66,9 @@ class Verdict:
     remarks: list[Fault] = field(default_factory=list)
 
 
+#: Says what speaks against the log going on from a checkpoint; nothing if it does.
+Continues = Callable[["Checkpoint"], "str | None"]
+
 #: Told ``(verdict so far, all objects, all bytes)``.
 Progress = Callable[[Verdict, int, int], None]
 
@@ -74,7 +79,9 @@ class Judges:
 
     #: Checks Ed25519 signatures.
     verify: Check
-    #: Gives a checkpoint that the log's key signed. Raises ``ValueError``.
+    #: The keys of the log, as they handed over in the archive.
+    keys: Keys
+    #: Gives a checkpoint that the log's key in charge signed. Raises ``ValueError``.
     checkpoint: Callable[[bytes], Checkpoint]
     #: Gives the time (Unix seconds) of a stamp over a SHA-256 by the owner of certificates. Raises ``ValueError``.
     stamp: Callable[[bytes, bytes, str], int]
@@ -94,7 +101,9 @@ def judge_archive(
     verdict.faults += read_into(ledger, leaves, lambda index: inventory.statement(index, leaves.whole.get(index)))
     if early := ledger.later_than(checkpoint.size, today + timedelta(days=1)):  # in the east tomorrow has begun
         verdict.faults.append(Fault(f"leaf {early[0]}", f"it speaks of {early[1]}, which is yet to come"))
-    _stamps(files, log, checkpoint, judges, ledger, verdict)
+    continues = continuity(checkpoint, lambda path: files.get(f"{log}/{path}"))
+    _stamps(files, continues, judges, ledger, verdict)
+    _keys(files, continues, judges.keys, checkpoint.size, ledger, verdict)
     _description(files, ledger, leaves, verdict)
     inventory.judge(leaves, ledger, today, progress)
     verdict.faults += [Fault(key, what) for key, what in files.oddities()]
@@ -154,15 +163,41 @@ def _compare(get: Callable[[str], bytes], log: str, tile: tiles.Tile, data: byte
         faults.append(Fault(f"{log}/{tile.path}", "its hashes are not those of the log's entries"))
 
 
-def _stamps(files: Files, log: str, checkpoint: Checkpoint, judges: Judges, ledger: Ledger, verdict: Verdict) -> None:
+def _stamps(files: Files, continues: Continues, judges: Judges, ledger: Ledger, verdict: Verdict) -> None:
     """Each stamp is one, over a checkpoint from which the log goes on."""
-    continues = continuity(checkpoint, lambda path: files.get(f"{log}/{path}"))
     judged = judge_stamps(files.get, files.keys(STAMPS), judges.checkpoint, judges.stamp, continues, ledger)
     verdict.faults += judged.faults
     verdict.stamps = lines(judged)
 
 
-def continuity(now: Checkpoint, fetch: Callable[[str], bytes]) -> Callable[[Checkpoint], str | None]:
+def _keys(files: Files, continues: Continues, keys: Keys, size: int, ledger: Ledger, verdict: Verdict) -> None:
+    """The keys handed over where the log says so, to whom it says, and nowhere else; and the log goes on from there."""
+    there = {f"{KEYS}/{change.name}.{end}": change for change in keys.handovers for end in ("note", "vkey")}
+    for key in files.keys(KEYS):
+        if key not in there:
+            verdict.faults.append(Fault(key, "it does not hand over from the key in charge"))
+        elif there[key].checkpoint.size > size:
+            verdict.remarks.append(
+                Fault(key, "a change of keys that was begun and not ended; the next writer takes it away")
+            )
+    said = dict(ledger.keys)
+    for change in keys.before(size).handovers:
+        note, public = (f"{KEYS}/{change.name}.{end}" for end in ("note", "vkey"))
+        if said.pop(change.checkpoint.size - 1, None) != str(change.new):
+            verdict.faults.append(Fault(note, "the log does not say that its key was changed to this one"))
+        if why := continues(change.checkpoint):
+            verdict.faults.append(Fault(note, why))
+        try:
+            same = files.get(public).decode().strip() == str(change.new)
+        except (OSError, UnicodeDecodeError):
+            same = False
+        if not same:
+            verdict.faults.append(Fault(public, "it is missing, or not the key that was handed over to"))
+    for index in said:
+        verdict.faults.append(Fault(f"leaf {index}", "it names a new key, and the key before did not hand over to it"))
+
+
+def continuity(now: Checkpoint, fetch: Callable[[str], bytes]) -> Continues:
     """A function that says what speaks against the log of ``now`` going on from a known checkpoint."""
     reader = tiles.Reader(now.size, fetch)
 

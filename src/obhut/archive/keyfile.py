@@ -57,6 +57,33 @@ def write(path: Path, data: bytes) -> None:
     durable.put_files(path.parent, [(path.name, data)], mode=durable.PRIVATE)
 
 
+def next_path(path: Path) -> Path:
+    """Where the next key lies from when it is made until the log has stated it."""
+    return path.with_name(f"{path.name}.next")
+
+
+def write_next(path: Path, data: bytes) -> None:
+    """Puts the next key beside the present one, in the place of one that no log came to state."""
+    durable.put_files(path.parent, [(next_path(path).name, data)], mode=durable.PRIVATE, replace=True)
+
+
+def current(path: Path, expected: Key) -> Signer:
+    """The signer for the key in charge. Where a stop came between, the next key takes the place of the one before now.
+
+    Raises ``archive-key``.
+    """
+    try:
+        return read(path, expected)
+    except ObhutError:
+        beside = next_path(path)
+        if not beside.exists():
+            raise
+        signer = read(beside, expected)
+    durable.put_files(path.parent, [(path.name, beside.read_bytes())], mode=durable.PRIVATE, replace=True)
+    durable.remove_file(beside)
+    return signer
+
+
 def read(path: Path, expected: Key) -> Signer:
     """The signer of a file. Raises ``archive-key`` unless it is the private half of ``expected``."""
     try:

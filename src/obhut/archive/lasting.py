@@ -26,6 +26,14 @@ def full_tiles(first: int, size: int) -> Iterator[str]:
             yield f"{LOG}/{place.path}"
 
 
+def of_handovers(keys: Iterable[str], size: int) -> Iterator[str]:
+    """Keys of the files by which the log's key changed among its first ``size`` entries."""
+    for key in keys:
+        first = key.rpartition("/")[2].partition("-")[0]
+        if first.isdecimal() and int(first) <= size:
+            yield key
+
+
 def of_sizes(stamps: Iterable[str], first: int, size: int) -> Iterator[str]:
     """Keys of stamps, and of the notes under them, over more than ``first`` entries and at most ``size``."""
     for key in stamps:

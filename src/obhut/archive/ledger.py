@@ -17,6 +17,7 @@ from obhut.archive.description import Description
 from obhut.archive.record import index_of, is_day
 from obhut.archive.sshsig import SignatureError, canonical_key, check_signature
 from obhut.archive.statement import approval_text, person_text
+from obhut.log.note import ED25519, Key, NoteError
 
 if TYPE_CHECKING:
     from obhut.archive.record import Leaf
@@ -128,6 +129,8 @@ class Ledger:
         self.authorities: dict[str, Authority] = {}
         #: Certificates (PEM) of every authority that there was, by its name.
         self.certificates: dict[str, list[str]] = {}
+        #: The log's keys after its first one, as ``vkey`` lines, by the leaves that say so.
+        self.keys: dict[int, str] = {}
         #: Classes of one's own, by their names.
         self.classes: dict[str, Class] = {}
         #: What ``archive.json`` has to hold.
@@ -137,6 +140,7 @@ class Ledger:
             "archive": self._add_archive,
             "person": self._add_person,
             "authority": self._add_authority,
+            "key": self._add_key,
             "class": self._add_class,
             "hold": self._add_hold,
             "release": self._add_release,
@@ -339,6 +343,16 @@ class Ledger:
         else:
             self.authorities[name] = Authority(name, facts["url"], facts["certificates"])
             self.certificates.setdefault(name, []).append(facts["certificates"])
+
+    def _add_key(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        text = statement.facts["key"]
+        try:
+            key = Key.parse(text)
+        except NoteError as error:
+            raise Unlawful(f"the next key: {error}") from None
+        if (key.name, key.kind, str(key)) != (self._origin, ED25519, text) or text in self.keys.values():
+            raise Unlawful("the next key is no key of this log, or was one before")
+        self.keys[index] = text
 
     def _add_class(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
         facts = statement.facts

@@ -15,8 +15,11 @@ from typing import Any, Final
 from obhut.archive import canonical
 from obhut.log import tiles
 
-#: Where the first log of an archive lies; a new key begins the next one.
+#: Where the log of an archive lies.
 LOG: Final = "log/1"
+
+#: Where the files lie by which a key of the log handed over to the next one, and that one as a ``.vkey``.
+KEYS: Final = f"{LOG}/keys"
 
 #: How a receipt says what it is.
 RECEIPT: Final = "obhut-receipt/1"
@@ -285,7 +288,7 @@ def is_written_once(key: str) -> bool:
     """Whether what lies under a key never changes: all but the log's narrow tiles, its checkpoint, and marks."""
     if key.startswith(f"{LOG}/tile/"):
         return ".p/" not in key
-    return key.startswith(("objects/", "records/", "stamps/")) or key in {"archive.json", f"{LOG}.vkey"}
+    return key.startswith(("objects/", "records/", "stamps/", f"{KEYS}/")) or key in {"archive.json", f"{LOG}.vkey"}
 
 
 def keys_of(document: Document) -> tuple[str, str]:

@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import canonical
+from obhut.archive.record import KEYS, LOG
 from obhut.errors import ObhutError
 from obhut.log import merkle, note, tiles
+from obhut.log.handover import Handover, in_order, line_of
 from obhut.world import secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from obhut.archive.store import Store
+    from obhut.log.handover import Keys
     from obhut.log.note import Key, Note
     from obhut.world.secret import Signer
 
@@ -40,17 +43,17 @@ class Stated:
     note: Note
 
 
-def stated(data: bytes, key: Key, place: str) -> Stated:
-    """A checkpoint from its bytes. Raises ``archive-damaged`` unless ``key`` signed it for its own log."""
+def stated(data: bytes, keys: Keys, place: str) -> Stated:
+    """A checkpoint from its bytes. Raises ``archive-damaged`` unless the key that was in charge signed it for its own log."""
     try:
-        signed = note.Note.parse(data)
-        signed.signers([key], secret.verify)
-        checkpoint = note.Checkpoint.parse(signed.text)
+        return Stated(*keys.checkpoint(data, secret.verify))
     except note.NoteError as error:
         raise ObhutError("archive-damaged", place, str(error)) from None
-    if checkpoint.origin != key.name:
-        raise ObhutError("archive-damaged", place, f"it is of {checkpoint.origin}, not of {key.name}")
-    return Stated(checkpoint, signed)
+
+
+def handovers(store: Store) -> list[bytes]:
+    """The notes by which keys of the log handed over, in order."""
+    return [store.get(key) for key in in_order(store.keys(KEYS))]
 
 
 def first_note(key: Key, signer: Signer) -> bytes:
@@ -73,15 +76,18 @@ def tidy(store: Store, folder: str, before: int, size: int) -> None:
 class Sequencer:
     """Appends to the log below ``folder`` of a store; whoever makes one keeps other writers out meanwhile."""
 
-    def __init__(self, store: Store, folder: str, key: Key, signer: Signer) -> None:
+    def __init__(self, store: Store, folder: str, keys: Keys, signer_of: Callable[[Key], Signer]) -> None:
+        """``signer_of`` gives what signs for the key in charge, once it is known; it raises ``archive-key``."""
         self._store = store
         self._folder = folder
-        self._key = key
-        self._signer = signer
-        #: The checkpoint that is stated, letter for letter: only it may be replaced.
+        self._keys = keys
         self._pending = self._finished() if store.shared else None
+        #: The checkpoint that is stated, letter for letter: only it may be replaced.
         self._note = store.get(f"{folder}/{CHECKPOINT}")
-        checkpoint = stated(self._note, key, f"{folder}/{CHECKPOINT}").checkpoint
+        checkpoint = stated(self._note, self._keys, f"{folder}/{CHECKPOINT}").checkpoint
+        self._key = self._keys.at(checkpoint.size)
+        self._signer = signer_of(self._key)
+        self._keys = self._undone(checkpoint.size)
         self._edge = self._load(checkpoint)
         #: The entries of the bundle that is not full.
         self._open = self._open_entries(checkpoint.size)
@@ -91,10 +97,17 @@ class Sequencer:
         """How many entries are stated."""
         return self._edge.size
 
-    def append(self, entries: Sequence[bytes], until: int | None = None) -> bytes:
+    @property
+    def keys(self) -> Keys:
+        """The keys of the log, as far as they are stated."""
+        return self._keys
+
+    def append(
+        self, entries: Sequence[bytes], until: int | None = None, successor: tuple[Key, Signer] | None = None
+    ) -> bytes:
         """Adds entries, in order; gives the checkpoint, durable, that covers them. Full tiles are locked until then.
 
-        After an error nothing is known of what is durable: the sequencer is of no use any more.
+        With a ``successor`` that checkpoint is the last one of this key, and signed by the next one, too. After an error nothing is known of what is durable: the sequencer is of no use any more.
         """
         before = self.size
         items: list[tuple[str, bytes]] = []
@@ -109,7 +122,9 @@ class Sequencer:
         if self._open:
             items.append((tiles.bundle_of(self.size - 1, self.size).path, tiles.encode_bundle(self._open)))
         items += [(place.path, data) for place, data in self._edge.partial()]
-        checkpoint = _signed(note.Checkpoint(self._key.name, self.size, self._edge.root()), self._key, self._signer)
+        checkpoint = self._checkpoint(successor)
+        if successor is not None:
+            items += self._hand_over(checkpoint)
         staged = self._stage(items, checkpoint, until) if self._store.shared else None
         self._put(items, until)
         self._store.swap(f"{self._folder}/{CHECKPOINT}", checkpoint, self._note)
@@ -117,7 +132,32 @@ class Sequencer:
         if staged is not None:
             self._store.drop(staged)
         tidy(self._store, self._folder, before, self.size)
+        if successor is not None:
+            self._key, self._signer = successor
         return checkpoint
+
+    def _checkpoint(self, successor: tuple[Key, Signer] | None) -> bytes:
+        more = () if successor is None else (line_of(self._key, successor[0]),)
+        checkpoint = note.Checkpoint(self._key.name, self.size, self._edge.root(), more)
+        signed = _signed(checkpoint, self._key, self._signer)
+        if successor is None:
+            return signed
+        return bytes(note.Note.parse(signed).signed(successor[0], successor[1].sign))
+
+    def _hand_over(self, checkpoint: bytes) -> list[tuple[str, bytes]]:
+        """The files of a handover: the checkpoint once more, for the next one takes its place; and the new key."""
+        change = Handover.read(checkpoint, secret.verify)
+        self._keys = self._keys.followed(change)
+        base = f"{KEYS.removeprefix(f'{LOG}/')}/{change.name}"
+        return [(f"{base}.note", checkpoint), (f"{base}.vkey", f"{change.new}\n".encode())]
+
+    def _undone(self, size: int) -> Keys:
+        """A handover that was begun and not stated goes: the old key is in charge. In a bucket its batch was ended instead."""
+        known = self._keys.before(size)
+        for change in self._keys.handovers[len(known.handovers) :] if not self._store.shared else ():
+            for end in ("note", "vkey"):
+                self._store.drop(f"{KEYS}/{change.name}.{end}")
+        return known
 
     def _stage(self, items: Sequence[tuple[str, bytes]], checkpoint: bytes, until: int | None) -> str:
         """Makes the batch the one that is pending; gives where it lies. Raises ``archive-raced``."""
@@ -153,8 +193,9 @@ class Sequencer:
     def _end(self, batch: dict[str, Any]) -> None:
         place = f"{self._folder}/{CHECKPOINT}"
         before, after = str(batch["before"]).encode(), str(batch["checkpoint"]).encode()
-        then = stated(after, self._key, place).checkpoint
-        if stated(self._store.get(place), self._key, place).checkpoint.size >= then.size:
+        self._keys = self._keys.followed_by([after], secret.verify)
+        then = stated(after, self._keys, place).checkpoint
+        if stated(self._store.get(place), self._keys, place).checkpoint.size >= then.size:
             return  # stated already; only the batch had not gone
         self._put([(path, base64.b64decode(data)) for path, data in batch["files"].items()], batch["until"])
         self._store.swap(place, after, before)

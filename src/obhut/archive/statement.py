@@ -88,6 +88,8 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
         "voucher": _is_person_or_nothing,
         "signature": _is_text_or_nothing,
     },
+    # The log's next key, as a ``vkey`` line: it signs from the next leaf on.
+    "key": {"key": _is_text, "who": _is_text},
     # Stamps of this authority count from now on (or no longer): its certificates in PEM.
     "authority": {
         "action": _one_of("add", "remove"),

@@ -20,8 +20,9 @@ from obhut.archive.agefile import AgeError, identities_of, open_age
 from obhut.archive.description import DESCRIPTION, Description
 from obhut.archive.judge import Judges, discontinuity, judge_archive
 from obhut.archive.openssl import OpensslError, StampError, check_stamp, signed_with
-from obhut.archive.record import LOG, RECEIPT, commitment
+from obhut.archive.record import KEYS, LOG, RECEIPT, commitment
 from obhut.log import merkle, note
+from obhut.log.handover import Handover, Keys, in_order
 from obhut.log.merkle import ProofError
 from obhut.log.note import Checkpoint, Key, Note, NoteError
 from obhut.log.tiles import Reader, TileError
@@ -76,15 +77,18 @@ def check_store(
 ) -> list[str]:
     """Judges a whole archive; gives what was found, a line each. Raises :class:`Refused` where nothing can be said."""
     try:
-        key = Key.parse((key_file or store / f"{LOG}.vkey").read_text())
-        now = _checkpoint((store / LOG / "checkpoint").read_bytes(), key)
+        folder = _Folder(store, _secrets(store, identity_file))
+        keys = _keys_of(folder, key_file)
+        now = _checkpoint(folder.get(f"{LOG}/checkpoint"), keys)
+        key = keys.at(now.size)
         shown = [f"The checkpoint of {now.size} entries is signed by {key}."]
+        shown += _handed_over(keys.before(now.size), key_file)
         if against is not None:
-            shown.append(_goes_on(store, key, now, against, witness_file))
+            shown.append(_goes_on(store, keys, now, against, witness_file))
         today = datetime.now(UTC).date()  # noqa: TID251  (a program of its own)
-        judges = Judges(signed_with, lambda data: _known(data, key), check_stamp)
+        judges = Judges(signed_with, keys, lambda data: _known(data, keys), check_stamp)
         verdict = judge_archive(
-            _Folder(store, _secrets(store, identity_file)),
+            folder,
             LOG,
             now,
             judges,
@@ -116,28 +120,46 @@ def _secrets(store: Path, identity_file: Path | None) -> list[bytes]:
         raise Refused(f"{identity_file}: {error}") from None
 
 
-def _checkpoint(data: bytes, key: Key, *also: Key) -> Checkpoint:
+def _keys_of(folder: _Folder, key_file: Path | None) -> Keys:
+    """The keys of the log, as they handed over in the archive. The one that is known from elsewhere is one of them."""
+    given = Key.parse(key_file.read_text()) if key_file is not None else None
+    notes = [folder.get(key) for key in in_order(folder.keys(KEYS))]
+    keys = Keys(Key.parse(folder.get(f"{LOG}.vkey").decode())).followed_by(notes, signed_with)
+    if given is not None and given not in keys.all:
+        raise Refused(f"the key in {key_file} is none of this log: {', '.join(map(str, keys.all))}")
+    return keys
+
+
+def _handed_over(keys: Keys, key_file: Path | None) -> list[str]:
+    """What whoever knows another key than the newest one has to be told."""
+    lines = [
+        f"At {change.checkpoint.size} entries the key {change.old} handed over to {change.new}."
+        for change in keys.handovers
+    ]
+    if key_file is not None and Key.parse(key_file.read_text()) != keys.all[-1]:
+        lines.append(f"The key in {key_file} is not in charge any more. From now on compare the newest one.")
+    return lines
+
+
+def _checkpoint(data: bytes, keys: Keys, *also: Key) -> Checkpoint:
     """A checkpoint that the log, and whoever else has to, signed."""
-    signed = Note.parse(data)
-    missing = {key, *also} - set(signed.signers([key, *also], signed_with))
+    checkpoint, signed = keys.checkpoint(data, signed_with)
+    missing = set(also) - set(signed.signers([*also, keys.at(checkpoint.size)], signed_with))
     if missing:
         raise Refused(f"the checkpoint is not signed by {', '.join(sorted(k.name for k in missing))}")
-    checkpoint = Checkpoint.parse(signed.text)
-    if checkpoint.origin != key.name:
-        raise Refused(f"the checkpoint is of {checkpoint.origin}, not of {key.name}")
     return checkpoint
 
 
-def _known(data: bytes, key: Key) -> Checkpoint:
+def _known(data: bytes, keys: Keys) -> Checkpoint:
     try:
-        return _checkpoint(data, key)
+        return _checkpoint(data, keys)
     except Refused as error:
         raise ValueError(str(error)) from None
 
 
-def _goes_on(store: Path, key: Key, now: Checkpoint, against: Path, witness_file: Path | None) -> str:
+def _goes_on(store: Path, keys: Keys, now: Checkpoint, against: Path, witness_file: Path | None) -> str:
     also = [] if witness_file is None else [Key.parse(witness_file.read_text())]
-    known = _checkpoint(against.read_bytes(), key, *also)
+    known = _checkpoint(against.read_bytes(), keys, *also)
     reader = Reader(now.size, lambda path: (store / LOG / path).read_bytes())
     found = discontinuity(known, now, reader)
     if found is not None:
@@ -272,16 +294,47 @@ def _covered(receipt: dict[str, Any], leaf: bytes) -> Checkpoint:
 
 
 def _signed(receipt: dict[str, Any], checkpoint: Checkpoint, key_file: Path | None) -> str:
+    """By whom the checkpoint is signed: by the key that is known, or by one that changes of keys connect with it."""
     try:
-        key = Key.parse(receipt["log_key"] if key_file is None else key_file.read_text())
+        key = Key.parse(receipt["log_key"])
+        known = key if key_file is None else Key.parse(key_file.read_text())
+        changes = _hops(receipt, checkpoint, key) if known != key else []
         Note.parse(receipt["checkpoint"].encode()).signers([key], signed_with)
-    except NoteError as error:
+    except (NoteError, ProofError) as error:
         raise Refused(f"the log's key did not sign the checkpoint: {error}") from None
     if key.name != checkpoint.origin or key.kind != note.ED25519:
         raise Refused("the key is not that of the log")
     if key_file is None:
         return f"The key in the receipt signed the checkpoint. Compare it with the one you know: {key}"
-    return f"The key in {key_file} signed the checkpoint."
+    if known == key:
+        return f"The key in {key_file} signed the checkpoint."
+    chain = [*(change.old for change in changes[:1]), *(change.new for change in changes)]
+    if known not in chain or key not in chain:
+        raise Refused(
+            f"the key in {key_file} did not sign the checkpoint, and no change of keys leads to the one that did"
+        )
+    if chain.index(known) < chain.index(key):
+        return f"The key in {key_file} handed over to the one that signed the checkpoint: {key}"
+    return f"An earlier key of the log signed the checkpoint; the one in {key_file} vouches for the tree that it took over."
+
+
+def _hops(receipt: dict[str, Any], checkpoint: Checkpoint, key: Key) -> list[Handover]:
+    """The changes of keys in a receipt. A later key vouches for the receipt's checkpoint if its tree goes on from it."""
+    changes = [Handover.read(hop["note"].encode(), signed_with) for hop in receipt.get("hops", [])]
+    if not changes:
+        return []
+    keys = Keys(changes[0].old)
+    for change, hop in zip(changes, receipt["hops"], strict=True):
+        keys = keys.followed(change)
+        size, root = change.checkpoint.size, change.checkpoint.root
+        if size > checkpoint.size:
+            proof = [base64.b64decode(part, validate=True) for part in hop["proof"]]
+            merkle.check_consistency(checkpoint.size, checkpoint.root, size, root, proof)
+        elif size == checkpoint.size and root != checkpoint.root:
+            raise NoteError("two roots of one size")
+    if keys.at(checkpoint.size) != key:
+        raise NoteError("another key was in charge of so many entries")
+    return changes
 
 
 def _hashed(document: Path) -> tuple[int, str]:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import keyfile, record, sealing, sequencer
 from obhut.archive.description import DESCRIPTION, Description, UnknownFormatError
-from obhut.archive.record import LOG, Leaf, object_key, record_folder, record_key
+from obhut.archive.record import KEYS, LOG, Leaf, object_key, record_folder, record_key
 from obhut.archive.sequencer import Sequencer
 from obhut.archive.statement import Statement
 from obhut.archive.store import failed, seconds, shown
 from obhut.errors import ObhutError
 from obhut.log import merkle, tiles
+from obhut.log.handover import Keys
 from obhut.log.note import Key, NoteError
 from obhut.world import secret
 
@@ -89,13 +90,14 @@ def record_keys(store: Store, folder: str = "records") -> list[tuple[int, str]]:
 class Vault:
     """An archive that is there. Reading needs nothing else; writing needs the key of its log."""
 
-    def __init__(self, store: Store, described: Description, key: Key, seals: Seals) -> None:
+    def __init__(self, store: Store, described: Description, keys: Keys, seals: Seals) -> None:
         self.store = store
         self.seals = seals
         self.described = described
         self.origin = described.origin
         self.country = described.country
-        self.key = key
+        #: Those that signed the log, one after another; the last one may not be in charge yet.
+        self.keys = keys
 
     @staticmethod
     def open(store: Store, identity: Callable[[str], Path] | None = None) -> Vault:
@@ -122,7 +124,7 @@ class Vault:
             raise ObhutError("archive-damaged", f"{LOG}.vkey", f"it is of {key.name}, not of {described.origin}")
         store.adopt(described.lock)
         path = identity(described.origin) if identity else None
-        return Vault(store, described, key, sealing.seals_of(described, path))
+        return Vault(store, described, _keys(store, key), sealing.seals_of(described, path))
 
     @staticmethod
     def create(store: Store, key_path: Path, described: Description, encryption: Encryption | None = None) -> Vault:
@@ -147,15 +149,28 @@ class Vault:
             store.put_edge([(f"{LOG}.vkey", f"{key}\n".encode()), (f"{LOG}/{sequencer.CHECKPOINT}", checkpoint)])
             keyfile.write(key_path, data)
         path = encryption.identity_path if encryption else None
-        described = _opened(store, key, signer, described, sealing.seals_of(described, path))
-        vault = Vault(store, described, key, sealing.seals_of(described, path))
+        described = _opened(store, Keys(key), signer, described, sealing.seals_of(described, path))
+        vault = Vault(store, described, Keys(key), sealing.seals_of(described, path))
         store.put_once([(DESCRIPTION, vault.described.encode())], seconds(described.created) + FIRST_LOCK)
         return vault
 
     def stated(self) -> sequencer.Stated:
         """The newest checkpoint, its signature checked."""
         place = f"{LOG}/{sequencer.CHECKPOINT}"
-        return sequencer.stated(_read(self.store, place), self.key, place)
+        try:
+            return sequencer.stated(_read(self.store, place), self.keys, place)
+        except ObhutError:
+            # Its key may have been changed since this archive was opened.
+            if (keys := _keys(self.store, self.keys.first)) == self.keys:
+                raise
+        self.keys = keys
+        return sequencer.stated(_read(self.store, place), self.keys, place)
+
+    @property
+    def key(self) -> Key:
+        """The key in charge."""
+        size = self.stated().checkpoint.size  # which may find that there are more keys
+        return self.keys.at(size)
 
     def fetch(self, path: str) -> bytes:
         """A file of the log."""
@@ -175,9 +190,12 @@ class Vault:
     @contextmanager
     def writing(self, key_path: Path) -> Iterator[Intake]:
         """Keeps other writers out, and ends what a stop may have left, before anything new comes in."""
-        signer = keyfile.read(key_path, self.key)
+        keyfile.current(key_path, self.key)
         with self.store.one_writer():
-            log = Sequencer(self.store, LOG, self.key, signer)
+            # While this one waited, another one may have changed the key.
+            self.keys = _keys(self.store, self.keys.first)
+            log = Sequencer(self.store, LOG, self.keys, lambda key: keyfile.current(key_path, key))
+            self.keys = log.keys
             if self.described.recipients:
                 self._prove_description(log.size)
             self.store.settle([*_next_keys(log.size), *(f"{LOG}/{place.path}" for place in tiles.edge_of(log.size))])
@@ -257,8 +275,16 @@ class Intake:
                 raise
             raise ObhutError("archive-raced", self._store.location, error.object) from error
 
-    def file(self, filed: Sequence[Filed], before: Callable[[], None] | None = None) -> None:
-        """Logs drafted statements; ``before`` is done after their records are durable and before their leaves are."""
+    def file(
+        self,
+        filed: Sequence[Filed],
+        before: Callable[[], None] | None = None,
+        successor: tuple[Key, Signer] | None = None,
+    ) -> None:
+        """Logs drafted statements; ``before`` is done after their records are durable and before their leaves are.
+
+        A ``successor`` of the log's key is in charge after them.
+        """
         until = max(seconds(entry.statement.at) for entry in filed) + FIRST_LOCK
         keys = [record_key(entry.statement.id) for entry in filed]
         early = self._store.lock_early
@@ -266,7 +292,7 @@ class Intake:
         self._store.put_once(files, until if early else None)
         if before is not None:
             before()
-        self._state([entry.leaf for entry in filed], until)
+        self._state([entry.leaf for entry in filed], until, successor)
         if not early:
             # Not before: a record that nobody was told of can be dropped. A stop here leaves it to `settle`.
             self._store.extend([(key, until) for key in keys])
@@ -332,10 +358,15 @@ class Intake:
         """How many entries are stated."""
         return self._log.size
 
-    def _state(self, leaves: Sequence[bytes], until: int | None) -> Note:
+    @property
+    def keys(self) -> Keys:
+        """The keys of the log."""
+        return self._log.keys
+
+    def _state(self, leaves: Sequence[bytes], until: int | None, successor: tuple[Key, Signer] | None = None) -> Note:
         from obhut.log.note import Note
 
-        return Note.parse(self._log.append(leaves, until))
+        return Note.parse(self._log.append(leaves, until, successor))
 
     def _beyond(self) -> list[_Beyond]:
         """Records whose leaves are not stated, in order. Those of one batch are all there are."""
@@ -406,10 +437,18 @@ def _filed(index: int, draft: Draft, now: str) -> Filed:
     return Filed(statement, data, statement.leaf(data, draft.previous, draft.category, draft.event))
 
 
-def _opened(store: Store, key: Key, signer: Signer, described: Description, seals: Seals) -> Description:
+def _keys(store: Store, first: Key) -> Keys:
+    """The keys of the log, by what lies in its store. Raises ``archive-damaged``."""
+    try:
+        return Keys(first).followed_by(sequencer.handovers(store), secret.verify)
+    except OSError as error:
+        raise ObhutError("archive-damaged", KEYS, error.strerror or "") from None
+
+
+def _opened(store: Store, keys: Keys, signer: Signer, described: Description, seals: Seals) -> Description:
     """Begins the log with the statement of its archive, or goes on with one that a stop has left; gives what it says."""
     with store.one_writer():
-        log = Sequencer(store, LOG, key, signer)
+        log = Sequencer(store, LOG, keys, lambda _: signer)
         left = [(name, seals.open(name, store.get(name))) for _, name in record_keys(store, record_folder(0))]
         if log.size:
             found = [parsed_any(name, data) for name, data in left]

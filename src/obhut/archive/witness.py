@@ -61,8 +61,9 @@ class Witness:
             known = self._known(folder, vault)
             beginning = known or Checkpoint(vault.origin, 0, merkle.EMPTY)
             newest = history.continues(vault, beginning)
-            note = Note(newest.note.text, _of_the_log(newest.note, vault.key)).signed(self.key, self._signer.sign, time)
-            items = [(f"{folder.name}/log.vkey", f"{vault.key}\n".encode()), (f"{folder.name}/checkpoint", bytes(note))]
+            key = vault.keys.at(newest.checkpoint.size)
+            note = Note(newest.note.text, _of_the_log(newest.note, key)).signed(self.key, self._signer.sign, time)
+            items = [(f"{folder.name}/log.vkey", f"{key}\n".encode()), (f"{folder.name}/checkpoint", bytes(note))]
             durable.make_folder(folder.parent, mode=0o700)
             durable.put_files(folder.parent, items, mode=0o644, replace=True)
         return note, newest.checkpoint, known
@@ -74,13 +75,19 @@ class Witness:
             if pinned is None:
                 return None
             key = Key.parse(pinned.decode())
-            if key != vault.key:
+            if key not in vault.keys.all:
                 raise ObhutError("witness-other-key", vault.origin, f"it was {key} and is {vault.key}")
             if seen is None:
                 return None
             note = Note.parse(seen)
             cosigned(note, key, self.key, str(folder))
-            return Checkpoint.parse(note.text)
+            found = Checkpoint.parse(note.text)
+            if (then := vault.keys.at(found.size)) != key:
+                # It says that it had handed over before it signed what we saw.
+                raise ObhutError(
+                    "witness-other-key", vault.origin, f"it was {key} at {found.size}, and is said to be {then}"
+                )
+            return found  # noqa: TRY300  (all of it is read in one go)
         except (OSError, NoteError, ValueError) as error:
             raise ObhutError("archive-damaged", str(folder), str(error)) from None
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from obhut.archive.description import DESCRIPTION
-from obhut.archive.lasting import FIRST_FILES, full_tiles, of_sizes
+from obhut.archive.lasting import FIRST_FILES, full_tiles, of_handovers, of_sizes
+from obhut.archive.record import KEYS
 from obhut.archive.stamps import STAMPS
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def extend(seen: Survey, through: int, today: date) -> None:
     size = seen.vault.stated().checkpoint.size
     records = (seen.key(index) for index in range(first, size) if index not in seen.ledger.documents)
     keys = [*full_tiles(first, size), *filter(None, records), *of_sizes(store.keys(STAMPS), first, size)]
+    keys += of_handovers(store.keys(KEYS), size)
     for at in range(0, len(keys), GROUP):
         store.extend([(key, until) for key in keys[at : at + GROUP]])
     for key in FIRST_FILES:
@@ -61,7 +63,7 @@ def follow(source: Store, target: Store, size: int, new: Sequence[str]) -> None:
     """Extends locks in a mirror to those of its archive: all, if they moved there, else those of ``new`` keys."""
     ours, theirs = (store.locks([DESCRIPTION])[0] for store in (source, target))
     moved = ours is not None and (theirs is None or theirs[0] < ours[0])
-    keys = [*full_tiles(0, size), *source.keys(STAMPS)] if moved else list(new)
+    keys = [*full_tiles(0, size), *source.keys(STAMPS), *of_handovers(source.keys(KEYS), size)] if moved else list(new)
     for at in range(0, len(keys), GROUP):
         _extend(source, target, keys[at : at + GROUP])
     for key in FIRST_FILES:

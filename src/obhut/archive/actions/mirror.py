@@ -17,7 +17,7 @@ from obhut.archive.actions import lasting
 from obhut.archive.actions.survey import survey
 from obhut.archive.description import DESCRIPTION
 from obhut.archive.history import continued
-from obhut.archive.record import LOG, Document, RecordError, is_written_once
+from obhut.archive.record import KEYS, LOG, Document, RecordError, is_written_once
 from obhut.archive.stamps import STAMPS, stamp_of
 from obhut.archive.vault import Vault, record_keys
 from obhut.errors import ObhutError
@@ -89,7 +89,7 @@ def _begun(vault: Vault, target: Store) -> bool:
         return False
     except (NoteError, ValueError, OSError) as error:
         raise ObhutError("archive-place", target.location, str(error)) from None
-    if key != vault.key:
+    if key != vault.keys.first:
         raise ObhutError("archive-place", target.location, f"it is of another log: {key}")
     return True
 
@@ -101,7 +101,7 @@ def _known(vault: Vault, target: Store, newest: Stated) -> Checkpoint:
         data = target.get(place)
     except FileNotFoundError:
         return Checkpoint(vault.origin, 0, b"")
-    known = sequencer.stated(data, vault.key, place).checkpoint
+    known = sequencer.stated(data, vault.keys, place).checkpoint
     try:
         continued(known, newest.checkpoint, tiles.Reader(newest.checkpoint.size, vault.fetch))
     except (tiles.TileError, FileNotFoundError) as error:
@@ -208,9 +208,18 @@ def _log(vault: Vault, target: Store, before: int, newest: Stated) -> list[str]:
         target.put_edge(items[at : at + GROUP])
     for at in range(0, len(stamps), GROUP):
         target.put_once([(key, vault.store.get(key)) for key in stamps[at : at + GROUP]])
+    changes = _handovers(vault, target, before, size)
     target.put_edge([(f"{LOG}/{sequencer.CHECKPOINT}", bytes(newest.note))])
     sequencer.tidy(target, LOG, before, size)
-    return [*(key for key, _ in items if is_written_once(key)), *stamps]
+    return [*(key for key, _ in items if is_written_once(key)), *stamps, *changes]
+
+
+def _handovers(vault: Vault, target: Store, before: int, size: int) -> list[str]:
+    """How keys of the log handed over since the mirror was made last; gives keys of it."""
+    new = [change.name for change in vault.keys.handovers if before < change.checkpoint.size <= size]
+    keys = [f"{KEYS}/{name}.{end}" for name in new for end in ("note", "vkey")]
+    target.put_once([(key, vault.store.get(key)) for key in keys])
+    return keys
 
 
 def _narrow(size: int) -> Iterator[tiles.Tile]:

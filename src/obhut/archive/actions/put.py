@@ -162,8 +162,9 @@ def receipts(
     checkpoint = Checkpoint.parse(note.text)
     reader = tiles.Reader(checkpoint.size, vault.fetch)
     said: str | dict[str, str] = stamp or (receipt.PENDING if vault.store.any(STAMPS) else receipt.NO_STAMP)
+    hops = receipt.hops(vault.keys, checkpoint.size, vault.fetch)
     for entry in entries:
-        yield receipt.make(entry, checkpoint, note, vault.key, reader, said)
+        yield receipt.make(entry, checkpoint, note, vault.keys.at(checkpoint.size), reader, said, hops)
 
 
 def _look(path: Path, wish: Wish, latest: date) -> Found:

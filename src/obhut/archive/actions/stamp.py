@@ -67,11 +67,11 @@ def judges(vault: Vault) -> Judges:
 
     def checkpoint(data: bytes) -> Checkpoint:
         try:
-            return stated(data, vault.key, "checkpoint").checkpoint
+            return stated(data, vault.keys, "checkpoint").checkpoint
         except ObhutError as error:
             raise ValueError(error.detail) from None
 
-    return Judges(secret.verify, checkpoint, openssl.check_stamp)
+    return Judges(secret.verify, vault.keys, checkpoint, openssl.check_stamp)
 
 
 def judged(seen: Survey) -> Judged:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from obhut.archive.record import Document
     from obhut.archive.replay import Fault
     from obhut.archive.vault import Draft, Filed, Intake, Vault
+    from obhut.log.note import Key
+    from obhut.world.secret import Signer
 
 
 class Survey:
@@ -114,7 +116,12 @@ def _logged(vault: Vault, found: Sequence[str], leaf: bytes | None) -> str:
 
 
 def file(
-    intake: Intake, seen: Survey, drafts: Sequence[Draft], now: str, before: Callable[[], None] | None = None
+    intake: Intake,
+    seen: Survey,
+    drafts: Sequence[Draft],
+    now: str,
+    before: Callable[[], None] | None = None,
+    successor: tuple[Key, Signer] | None = None,
 ) -> list[Filed]:
     """Logs statements, each of which the rules allow after the one before. Raises ``unlawful``, and then nothing is written."""
     filed = intake.drafted(drafts, now)
@@ -124,5 +131,5 @@ def file(
             seen.ledger.add(entry.statement.index, leaf, entry.statement, entry.record)
         except Unlawful as error:
             raise ObhutError("unlawful", entry.statement.kind, str(error)) from None
-    intake.file(filed, before)
+    intake.file(filed, before, successor)
     return filed

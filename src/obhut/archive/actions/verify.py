@@ -105,7 +105,7 @@ def goes_on(vault: Vault, files: Sequence[str], witness_file: str | None) -> lis
         line = f"the log goes on from {name}: {known.size} entries"
         if witness_file is not None:
             key = _witness(witness_file)
-            when = datetime.fromtimestamp(cosigned(note, vault.key, key, name), UTC)
+            when = datetime.fromtimestamp(cosigned(note, vault.keys.at(known.size), key, name), UTC)
             line += f", signed by {key.name} on {when:%Y-%m-%d %H:%M:%S} UTC"
         lines.append(line)
     return lines
@@ -119,7 +119,7 @@ def witnessed(vault: Vault, name: str, witness_file: str) -> Reading:
     known, note = history.known_from(_read(name), vault, name)
     history.continues(vault, known)
     key = _witness(witness_file)
-    return reading(key.name, cosigned(note, vault.key, key, name))
+    return reading(key.name, cosigned(note, vault.keys.at(known.size), key, name))
 
 
 def _witness(name: str) -> Key:

@@ -31,7 +31,7 @@ VERBS = {
     "dispose": (f"{_HERE}.disposal", "dispose", "Carry out a proposal that two people have signed."),
     "stamp": (f"{_HERE}.stamp", "stamp", "Have the log stamped with the time by others; for every hour."),
     "mirror": (f"{_HERE}.mirror", "mirror", "Keep a second copy, checked against the log."),
-    "key": (f"{_HERE}.key", "key", "Check that keys fit, and copy them to another place."),
+    "key": (f"{_HERE}.key", "key", "Check that keys fit, copy them, give the log a new one."),
     "verifier": (f"{_HERE}.verifier", "verifier", "Write the verifier that works without Obhut."),
     "rule": (f"{_HERE}.rule", "rule", "Make a class of your own, or lengthen one."),
     "classes": (f"{_HERE}.classes", "classes", "Show the classes of retention."),

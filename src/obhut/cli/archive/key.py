@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def key(**_: Any) -> None:
-    """Check that the keys of an archive fit, and copy them to another place.
+    """Check that the keys of an archive fit, copy them to another place, and give the log a new one.
 
     The key of the log signs what is added; an encrypted archive has an identity besides, which opens it. Both lie outside
     the archive, and whoever loses them loses what they are for.
@@ -75,3 +75,34 @@ def export(desk: Desk, folder: str) -> None:
         return
     for path in written:
         desk.reporter.say(f"written and tried: {path}")
+
+
+@key.command(
+    cls=ExamplesCommand,
+    examples="""
+    obhut archive key rotate --store /srv/archive
+    """,
+)
+@writing_desk
+def rotate(desk: Desk) -> None:
+    """Give the log a new key. The old one signs a last time, to hand over, and then its file is gone.
+
+    Documents, ids and receipts stay as they are: the log goes on under its name. Whoever knows the old key is led to the
+    new one, and the other way round; what the old key signs from now on counts for nothing. Copies of the old key are of
+    no further use. The identity that opens an encrypted archive stays.
+    """
+    from obhut.archive.actions.keys import rotate as change
+
+    vault = desk.vault()
+    made = change(vault, desk.key_path(vault.origin), desk.who, desk.now)
+    if desk.json:
+        facts = {"old": str(made.old), "new": str(made.new), "size": made.size, "public": made.public}
+        desk.reporter.line({"message_type": "rotated", "origin": vault.origin, **facts})
+        return
+    desk.reporter.say(f"the log of {vault.origin} has a new key from its entry {made.size} on: {made.new}")
+    desk.reporter.say(f"before: {made.old}")
+    desk.reporter.say(
+        f"it lies in {desk.key_path(vault.origin)}; the old one is gone from there, and its copies are of no use"
+    )
+    desk.reporter.say(f"others check with {vault.store.location}/{made.public} from now on")
+    desk.reporter.say("next: `obhut archive key export`, and have it stamped and witnessed, so that its time is known")
