@@ -18,6 +18,7 @@ from obhut.archive.record import KEYS, LOG
 from obhut.archive.sealing import Encryption
 from obhut.archive.store import LocalStore
 from obhut.archive.vault import Logged, Vault
+from obhut.log.note import Checkpoint, Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,7 +117,8 @@ class Shelf:
     def public(self) -> Path:
         """The key in charge of the log, for those who check it."""
         vault = self.vault()
-        changes = vault.keys.before(vault.stated().checkpoint.size).handovers
+        size = Checkpoint.parse(Note.parse(vault.fetch("checkpoint")).text).size
+        changes = vault.keys.before(size).handovers
         return self.root / (f"{KEYS}/{changes[-1].name}.vkey" if changes else f"{LOG}.vkey")
 
     def files(self) -> list[Path]:

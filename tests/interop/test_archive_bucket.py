@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from obhut.archive.sealing import Encryption
 from obhut.archive.store import LocalStore, shown
 from obhut.archive.vault import Vault
 from obhut.errors import ObhutError
-from offices import Office
+from offices import Office, leaf
 from program import Obhut
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("ssh-keygen"), pytest.mark.timeout(300)]
@@ -252,6 +253,26 @@ def test_two_writers_never_sign_two_histories(any_bucket: Bucket) -> None:
     assert bucket.put(b"two", event=date(2026, 1, 1))
     faults = bucket.verify()
     assert faults == {}
+    bucket.accepted()
+
+
+@pytest.mark.parametrize("writers", [3])
+def test_writers_at_once_all_get_their_documents_in(bucket: Bucket, writers: int) -> None:
+    """Who loses a race begins the group again, with what the winner left."""
+
+    def write(who: int) -> list[str]:
+        ids = []
+        for number in range(2):
+            path = bucket.base / "sources" / f"{who}-{number}"
+            path.write_bytes(b"document %d of %d" % (number, who))
+            wish = put.Wish([bytes(path)], "voucher", date(2026, 1, 1), "host")
+            ids += [entry.document.id for entry, _ in put.put(bucket.vault(), bucket.key, wish, now(), Silent())]
+        return ids
+
+    with ThreadPoolExecutor(writers) as threads:
+        ids = [one for done in threads.map(write, range(writers)) for one in done]
+    assert sorted(leaf(one) for one in ids) == list(range(1, 1 + 2 * writers))
+    assert bucket.verify() == {}
     bucket.accepted()
 
 

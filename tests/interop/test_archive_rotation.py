@@ -279,7 +279,7 @@ class TestWhatLiesThere:
             str(path.relative_to(office.root)): "it is missing, or not the key that was handed over to"
         }
 
-    @pytest.mark.parametrize("name", ["7-00000000.note", "x", "4-00000000.vkey"])
+    @pytest.mark.parametrize("name", ["3-00000000.note", "x", "4-00000000.vkey"])
     def test_what_hands_nothing_over(self, office: Rotated, name: str) -> None:
         (office.root / KEYS / name).write_bytes(b"nothing")
         assert office.judged() == {f"{KEYS}/{name}": "it does not hand over from the key in charge"}

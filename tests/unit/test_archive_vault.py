@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -349,6 +351,28 @@ class TestStops:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             finally:
                 os.close(handle)
+
+    def test_one_that_has_much_lets_the_others_in_between(self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever waits comes after the group that is under way, and not after all of them."""
+        monkeypatch.setattr(put, "GROUP", 2)
+        paths = [shelf.source(f"many-{number}", b"%d" % number) for number in range(6)]
+        much = put.put(shelf.vault(), shelf.key, put.Wish(paths, "voucher", None, "host"), NOW, Silent())
+        first, second = next(much), next(much)
+        with ThreadPoolExecutor(2) as others:
+            wishes = [put.Wish([shelf.source(name, name.encode())], "voucher", None, "host") for name in ("a", "b")]
+            waiting = [
+                others.submit(lambda wish: list(put.put(shelf.vault(), shelf.key, wish, NOW, Silent())), wish)
+                for wish in wishes
+            ]
+            while not LocalStore(shelf.root).wanted():
+                time.sleep(0.001)
+            rest = list(much)
+            [[(one, _)], [(two, _)]] = [done.result(30) for done in waiting]
+        numbers = [entry.document.index for entry, _ in (first, second, *rest)]
+        assert numbers[:2] == [1, 2]
+        assert min(one.document.index, two.document.index) == 3, "the one that waited comes next"
+        assert sorted([*numbers, one.document.index, two.document.index]) == list(range(1, 9))
+        assert shelf.sound().documents == 8
 
 
 def _rewound(shelf: Shelf, size: int) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from obhut.archive.description import DESCRIPTION
 from obhut.archive.inventory import Inventory, Leaves
+from obhut.archive.lasting import of_handovers
 from obhut.archive.ledger import Ledger
 from obhut.archive.record import KEYS
 from obhut.archive.replay import Fault, read_into
@@ -172,14 +173,15 @@ def _stamps(files: Files, continues: Continues, judges: Judges, ledger: Ledger, 
 
 def _keys(files: Files, continues: Continues, keys: Keys, size: int, ledger: Ledger, verdict: Verdict) -> None:
     """The keys handed over where the log says so, to whom it says, and nowhere else; and the log goes on from there."""
-    there = {f"{KEYS}/{change.name}.{end}": change for change in keys.handovers for end in ("note", "vkey")}
-    for key in files.keys(KEYS):
-        if key not in there:
+    there = {f"{KEYS}/{change.name}.{end}" for change in keys.handovers for end in ("note", "vkey")}
+    every = files.keys(KEYS)
+    stated = set(of_handovers(every, size))
+    for key in every:
+        if key not in stated:
+            words = "a change of keys that was begun and not ended; the next writer takes it away"
+            verdict.remarks.append(Fault(key, words))
+        elif key not in there:
             verdict.faults.append(Fault(key, "it does not hand over from the key in charge"))
-        elif there[key].checkpoint.size > size:
-            verdict.remarks.append(
-                Fault(key, "a change of keys that was begun and not ended; the next writer takes it away")
-            )
     said = dict(ledger.keys)
     for change in keys.before(size).handovers:
         note, public = (f"{KEYS}/{change.name}.{end}" for end in ("note", "vkey"))

@@ -27,10 +27,10 @@ def full_tiles(first: int, size: int) -> Iterator[str]:
 
 
 def of_handovers(keys: Iterable[str], size: int) -> Iterator[str]:
-    """Keys of the files by which the log's key changed among its first ``size`` entries."""
+    """Of the keys of files by which the log's key changed, those that are not of a later size; strange ones are not."""
     for key in keys:
         first = key.rpartition("/")[2].partition("-")[0]
-        if first.isdecimal() and int(first) <= size:
+        if not first.isdecimal() or int(first) <= size:
             yield key
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -247,7 +247,9 @@ class S3Store:
                 **target, UploadId=begun, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
             )
         except BaseException:
-            self._told(key, lambda: self._client.abort_multipart_upload(**target, UploadId=begun))
+            # The error that counts is the first one; parts that stay are ended by `sweep`.
+            with suppress(ObhutError):
+                self._told(key, lambda: self._client.abort_multipart_upload(**target, UploadId=begun))
             raise
 
     def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
@@ -298,6 +300,10 @@ class S3Store:
     def one_writer(self) -> AbstractContextManager[None]:
         """Nobody is kept out: the checkpoint is swapped only by who has read the one before."""
         return nullcontext()
+
+    def wanted(self) -> bool:
+        """Nobody waits."""
+        return False
 
     @contextmanager
     def readable(self, items: Sequence[tuple[str, str, int]]) -> Iterator[list[bytes]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import canonical
+from obhut.archive.lasting import of_handovers
 from obhut.archive.record import KEYS, LOG
 from obhut.errors import ObhutError
 from obhut.log import merkle, note, tiles
@@ -153,11 +154,11 @@ class Sequencer:
 
     def _undone(self, size: int) -> Keys:
         """A handover that was begun and not stated goes: the old key is in charge. In a bucket its batch was ended instead."""
-        known = self._keys.before(size)
-        for change in self._keys.handovers[len(known.handovers) :] if not self._store.shared else ():
-            for end in ("note", "vkey"):
-                self._store.drop(f"{KEYS}/{change.name}.{end}")
-        return known
+        if not self._store.shared:
+            files = self._store.keys(KEYS)
+            for key in set(files) - set(of_handovers(files, size)):
+                self._store.drop(key)
+        return self._keys.before(size)
 
     def _stage(self, items: Sequence[tuple[str, bytes]], checkpoint: bytes, until: int | None) -> str:
         """Makes the batch the one that is pending; gives where it lies. Raises ``archive-raced``."""

@@ -106,7 +106,10 @@ class Store(Protocol):
         """Removes what writers that were stopped have left half written; gives how many."""
 
     def one_writer(self) -> AbstractContextManager[None]:
-        """Waits until no other process writes, and keeps others out, where the place can."""
+        """Waits until no other process writes, and keeps others out, where the place can. Whoever waits is the next."""
+
+    def wanted(self) -> bool:
+        """Whether another process waits for its turn to write."""
 
     def copy_out(self, key: str, digest: str, size: int, target: Path) -> None:
         """Copies an object to a new file, proving its bytes. Raises ``archive-damaged``."""
@@ -335,7 +338,11 @@ class LocalStore:
 
     def one_writer(self) -> AbstractContextManager[None]:
         """Waits until no other process writes, and keeps others out."""
-        return turns.alone(self.root / "log")
+        return turns.alone(self.root / "log", self.root)
+
+    def wanted(self) -> bool:
+        """Whether another process waits for its turn to write."""
+        return turns.wanted(self.root)
 
     def _path(self, key: str) -> Path:
         return self.root / key

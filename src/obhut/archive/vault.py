@@ -232,6 +232,8 @@ class Intake:
         self._store = vault.store
         self._seals = vault.seals
         self._log = log
+        #: The documents of the last :meth:`put`, whatever became of it.
+        self.begun: list[Logged] = []
         #: What :meth:`recover` found: logged now, and dropped.
         self.recovered: tuple[list[Logged], list[str]] = ([], [])
 
@@ -247,6 +249,7 @@ class Intake:
                 self._record(self._log.size + at, document, until, ready[document.digest].envelope)
                 for at, document in enumerate(documents)
             ]
+            self.begun = records
             keys = [(record_key(entry.document.id), self._seals.seal(entry.record)) for entry in records]
             early = self._store.lock_early
             self._store.put_once(keys, until if early else None)
@@ -255,6 +258,21 @@ class Intake:
         objects = dict.fromkeys(entry.document.key for entry in records)
         self._store.extend([(key, until) for key in objects] + ([] if early else [(key, until) for key, _ in keys]))
         return records, self._state([entry.leaf for entry in records], until)
+
+    def logged(self, entries: Sequence[Logged]) -> list[Logged]:
+        """Those of a :meth:`put` that failed, which are in the log all the same: the next writer found them whole."""
+        return [
+            entry
+            for entry in entries
+            if entry.document.index < self.size and self._leaf(entry.document.index) == entry.leaf
+        ]
+
+    def _leaf(self, index: int) -> bytes:
+        place = tiles.bundle_of(index, self.size)
+        try:
+            return tiles.read_bundle(lambda path: self._store.get(f"{LOG}/{path}"), place)[index % tiles.WIDTH]
+        except (tiles.TileError, OSError) as error:
+            raise ObhutError("archive-damaged", f"{LOG}/{place.path}", str(error)) from None
 
     def _put_objects(self, documents: dict[str, Document], ready: dict[str, Ready], until: int) -> None:
         """What is new is copied, and locked; what is there lasts."""

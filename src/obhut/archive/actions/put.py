@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 GROUP: Final = tiles.WIDTH
 GROUP_BYTES: Final = 256 << 20
 
+#: So many races in a row a group may lose: each was won by somebody.
+LOST: Final = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -72,19 +75,88 @@ def put(
     if wish.event is not None and wish.event > latest and category.start != "event":
         raise ObhutError("invalid-argument", "--event-date", f"{wish.event} lies in the future")
     found = [_look(Path(os.fsdecode(path)), wish, latest) for path in wish.paths]
-    with vault.writing(key_path) as intake:
-        tell_recovered(intake, reporter)
-        done = 0
-        for group, hashes in _hashed(groups(found)):
-            reporter.progress("archive", _counters(done, len(found)), [os.fsencode(group[0].path)])
-            yield from _put_group(vault, intake, group, hashes, category.name, wish, now)
-            done += len(group)
-        reporter.end_progress()
+    work = _Work(vault, _hashed(groups(found)), category.name, wish, now)
+    while work.group:
+        try:
+            with vault.writing(key_path) as intake:
+                tell_recovered(intake, reporter, work.begun)
+                yield from work.answered(intake)
+                begun = work.done
+                while work.group and not (work.done > begun and vault.store.wanted()):
+                    reporter.progress("archive", _counters(work.done, len(found)), [os.fsencode(work.group[0].path)])
+                    yield from work.put(intake)
+                    work.go_on()
+        except ObhutError as error:
+            if not work.is_tried_again(error):
+                raise
+    reporter.end_progress()
 
 
-def tell_recovered(intake: Intake, reporter: Reporter) -> None:
-    """Says what an earlier stop had left."""
-    logged, dropped = intake.recovered
+class _Work:
+    """Groups of documents on their way into an archive."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        groups: Iterator[tuple[list[Found], list[tuple[str, int]]]],
+        category: str,
+        wish: Wish,
+        now: str,
+    ) -> None:
+        self._vault, self._groups = vault, groups
+        self._words = category, wish, now
+        #: The next group; nothing once all are in.
+        self.group: list[Found] = []
+        self._hashes: list[tuple[str, int]] = []
+        self.done = 0
+        #: What was begun of this group in a turn that failed.
+        self.begun: list[Logged] = []
+        self._lost = 0
+        self.go_on()
+
+    def put(self, intake: Intake) -> Iterator[tuple[Logged, dict[str, Any]]]:
+        """Archives the next group."""
+        try:
+            entries, note = intake.put(_incoming(self.group, self._hashes, *self._words))
+        except ObhutError:
+            self.begun = intake.begun
+            raise
+        self._lost = 0
+        self.done += len(self.group)
+        return zip(entries, receipts(self._vault, entries, note), strict=True)
+
+    def answered(self, intake: Intake) -> Iterator[tuple[Logged, dict[str, Any]]]:
+        """What is in the log of the group that lost a race: whoever was faster may have found it whole, or we did now."""
+        logged = intake.logged(self.begun)
+        if logged:
+            there = {entry.document.index for entry in logged}
+            left = [
+                (file, facts)
+                for file, facts, entry in zip(self.group, self._hashes, self.begun, strict=True)
+                if entry.document.index not in there
+            ]
+            self.group, self._hashes = [file for file, _ in left], [facts for _, facts in left]
+            self.done += len(logged)
+            yield from zip(logged, receipts(self._vault, logged, self._vault.stated().note), strict=True)
+        self.begun = []
+        if not self.group:
+            self.go_on()
+
+    def is_tried_again(self, error: ObhutError) -> bool:
+        """Whether the group lost a race in a bucket, of which nothing is left: somebody else was faster, not for ever."""
+        self._lost += 1
+        return error.id == "archive-raced" and self._lost <= LOST
+
+    def go_on(self) -> None:
+        """To the next group."""
+        self.group, self._hashes = next(self._groups, ([], []))
+
+
+def tell_recovered(intake: Intake, reporter: Reporter, own: Sequence[Logged]) -> None:
+    """Says what an earlier stop had left, unless it is our ``own``."""
+    known = {entry.document.id for entry in own}
+    logged = [entry for entry in intake.recovered[0] if entry.document.id not in known]
+    dropped = [name for name in intake.recovered[1] if name not in known]
     if logged:
         names = ", ".join(entry.document.id for entry in logged)
         reporter.warn(f"an earlier run was stopped before it answered; these documents of it are archived now: {names}")
@@ -126,16 +198,10 @@ def _hash(group: Sequence[Found]) -> list[tuple[str, int]]:
         raise ObhutError("document-missing", error.object, error.detail) from error
 
 
-def _put_group(
-    vault: Vault,
-    intake: Intake,
-    group: Sequence[Found],
-    hashes: Sequence[tuple[str, int]],
-    category: str,
-    wish: Wish,
-    now: str,
-) -> Iterator[tuple[Logged, dict[str, Any]]]:
-    documents = [
+def _incoming(
+    group: Sequence[Found], hashes: Sequence[tuple[str, int]], category: str, wish: Wish, now: str
+) -> list[Incoming]:
+    return [
         Incoming(
             path=os.fsencode(file.path),
             digest=digest,
@@ -149,8 +215,6 @@ def _put_group(
         )
         for file, (digest, size) in zip(group, hashes, strict=True)
     ]
-    entries, note = intake.put(documents)
-    return zip(entries, receipts(vault, entries, note), strict=True)
 
 
 def receipts(
