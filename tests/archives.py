@@ -31,9 +31,9 @@ TODAY = date(2026, 11, 27)
 PATIENCE = 20
 
 
-def described(origin: str = ORIGIN, country: str = "de") -> Description:
+def described(origin: str = ORIGIN, country: str = "de", *, audit: bool = False) -> Description:
     """What the archives of tests say of themselves."""
-    return Description(origin, country, (12, 31), NOW, LocalStore.lock_mode)
+    return Description(origin, country, (12, 31), NOW, LocalStore.lock_mode, audit)
 
 
 class Silent:
@@ -63,8 +63,9 @@ class Silent:
 class Shelf:
     """An archive below ``base``, its key, and documents to put into it."""
 
-    def __init__(self, base: Path, *, create: bool = True, sealed: bool = False) -> None:
+    def __init__(self, base: Path, *, create: bool = True, sealed: bool = False, audit: bool = False) -> None:
         self.base = base
+        self.audit = audit
         self.identity = base / "archive.identity"
         self.recovery = base / "recovery.identity"
         self.encryption = Encryption(self.identity, self.recovery) if sealed else None
@@ -77,7 +78,7 @@ class Shelf:
             self.made(LocalStore(self.root))
 
     def made(self, store: LocalStore) -> Vault:
-        return Vault.create(store, self.key, described(), self.encryption)
+        return Vault.create(store, self.key, described(audit=self.audit), self.encryption)
 
     def vault(self, store: LocalStore | None = None) -> Vault:
         return Vault.open(store or LocalStore(self.root), lambda _: self.identity)

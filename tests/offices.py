@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import facilities
 from archives import Shelf, Silent, stranger
 from obhut.archive import clocks, signing
-from obhut.archive.actions import dispose, holds, people, settle
+from obhut.archive.actions import dispose, holds, people, read, settle
 from obhut.archive.actions.keys import rotate
 from obhut.archive.actions.people import Signatory
 from obhut.archive.record import LOG, Document
@@ -34,9 +34,15 @@ class Office(Shelf):
     """An archive, its people with SSH keys of their own, and a day that is today."""
 
     def __init__(
-        self, base: Path, *, create: bool = True, sealed: bool = False, today: date = date(2026, 11, 27)
+        self,
+        base: Path,
+        *,
+        create: bool = True,
+        sealed: bool = False,
+        audit: bool = False,
+        today: date = date(2026, 11, 27),
     ) -> None:
-        super().__init__(base, create=create, sealed=sealed)
+        super().__init__(base, create=create, sealed=sealed, audit=audit)
         self.today = today
         #: What a witness says; by default the same as the host.
         self.elsewhere: date | None = today
@@ -82,6 +88,12 @@ class Office(Shelf):
         """Archives documents; gives their ids."""
         entries = self.put(*contents, category=category, event=event or self.today, now=at(self.today))
         return [entry.document.id for entry, _ in entries]
+
+    def take(self, id: str, who: str = "carla@office", store: LocalStore | None = None) -> str:
+        """Takes a document out of an archive that logs it; gives the id of the audit record."""
+        filed = read.note_read(self.vault(store), self.key, "get", id, who, at(self.today))
+        assert filed is not None
+        return filed.statement.id
 
     def settle(self, store: LocalStore | None = None) -> Settled:
         return settle.settle(self.vault(store), self.key, at(self.today))
@@ -131,7 +143,9 @@ def leaf(id: str) -> int:
 
 
 def accepted_by_strangers(office: Office) -> str:
-    ran = stranger(office.base, "--store", office.root, "--key", office.root / f"{LOG}.vkey", today=office.today)
+    identity: list[str | Path] = ["--identity", office.identity] if office.identity.exists() else []
+    key = office.root / f"{LOG}.vkey"
+    ran = stranger(office.base, "--store", office.root, "--key", key, *identity, today=office.today)
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
     return ran.stdout
 

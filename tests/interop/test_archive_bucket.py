@@ -48,13 +48,15 @@ def today() -> date:
 class Bucket:
     """An archive in a bucket, by the machine's clock."""
 
-    def __init__(self, base: Path, server: Server, mode: str = "compliance", *, sealed: bool = False) -> None:
+    def __init__(
+        self, base: Path, server: Server, mode: str = "compliance", *, sealed: bool = False, audit: bool = False
+    ) -> None:
         self.base, self.server, self.name, self.mode = base, server, server.bucket(), mode
         self.key = base / "key"
         self.identity = base / "identity"
         self.sealed = sealed
         (base / "sources").mkdir()
-        described = Description(ORIGIN, "de", (12, 31), now(), mode)
+        described = Description(ORIGIN, "de", (12, 31), now(), mode, audit)
         Vault.create(
             self.store(), self.key, described, Encryption(self.identity, base / "recovery") if sealed else None
         )
@@ -215,6 +217,50 @@ def test_a_whole_cycle_with_locks_of_seconds(bucket: Bucket, tmp_path: Path, mon
     assert datetime.fromtimestamp(lock[0], UTC).date() == date(2037, 1, 2)
     assert bucket.verify() == {}
     bucket.accepted()
+
+
+def test_audit_records_end_in_a_bucket(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By locks of seconds, and a day that two clocks are made to say; what is new is locked to its own end."""
+    monkeypatch.setattr(vaults, "FIRST_LOCK", 6)
+    bucket, office = Bucket(tmp_path, server, sealed=True, audit=True), Office(tmp_path, create=False)
+    for name in ("anna", "bert"):
+        key = people.read_key(office.key_of(name).with_suffix(".pub"))
+        people.change(bucket.vault(), bucket.key, "enrol", name, key, None, now())
+    [one] = bucket.put(b"x", event=date(2026, 1, 1), category="book")
+
+    def take() -> str:
+        filed = read.note_read(bucket.vault(), bucket.key, "get", one, "carla@office", now())
+        assert filed is not None
+        return filed.statement.id
+
+    # What the log has said counts for the next one: it is as late as the two clocks said.
+    taken, free = take(), date(today().year + 4, 1, 2)
+    day = f"{free}T12:00:00Z"
+    agreed = agree(Reading("host", day), [Reading("example.net/witness", day)])
+    assert agreed is not None
+    proposed = dispose.propose(bucket.vault(), bucket.key, agreed, "ended", now())
+    assert proposed is not None
+    assert proposed.statement.facts["documents"] == [taken]
+    for name in ("anna", "bert"):
+        dispose.approve(bucket.vault(), bucket.key, proposed.statement.id, office.signatory(name), now())
+    time.sleep(8)
+    done = dispose.dispose(bucket.vault(), bucket.key, proposed.statement.id, agreed, now(), Silent())
+    assert (len(done.certificates), done.kept) == (1, [])
+    versions = bucket.server.client().list_object_versions(Bucket=bucket.name).get("Versions", [])
+    assert all(record_key(taken) != found["Key"] for found in versions)
+
+    again = take()
+    monkeypatch.setattr(settle, "SETTLING", -3600)
+    assert settle.settle(bucket.vault(), bucket.key, now()).reads == 1
+    [own, log] = bucket.store().locks([record_key(again), "archive.json"])
+    assert own is not None
+    assert log is not None
+    assert [datetime.fromtimestamp(at, UTC).date() for at in (own[0], log[0])] == [
+        free.replace(year=free.year + 4),
+        date(2037, 1, 2),
+    ]
+    verdict = verify.verify(bucket.vault(), free, Silent(), contents=True)
+    assert (verdict.faults, verdict.reads, verdict.reads_disposed) == ([], 1, 1)
 
 
 def test_the_log_is_locked_as_long_as_its_documents(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

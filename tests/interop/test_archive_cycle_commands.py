@@ -10,20 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from offices import Office, leaf
+from archives import ORIGIN
+from obhut.archive.description import Description
+from obhut.archive.store import LocalStore
+from obhut.archive.vault import Vault
+from offices import Office, at, leaf
 from program import Obhut
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("ssh-keygen")]
 
 
 class Desk(Obhut):
-    """Somebody at the command line, before an archive whose first documents came in 40 days ago."""
+    """Somebody at the command line, before an archive whose first documents came in 40 days ago, or some years and audited."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, years: int = 0) -> None:
         super().__init__(base)
         from datetime import UTC, datetime
 
-        self.office = Office(base, today=datetime.now(UTC).date() - timedelta(days=40))
+        today = datetime.now(UTC).date() - timedelta(days=40 + 365 * years)
+        self.office = Office(base, create=not years, today=today)
+        if years:
+            store = LocalStore(self.office.root)
+            described = Description(ORIGIN, "de", (12, 31), at(today), store.lock_mode, audit=True)
+            Vault.create(store, self.office.key, described)
         self.old = self.office.file(b"old", event=date(2001, 1, 1))[0]
         self.new = self.office.file(b"new")[0]
         self.environ["OBHUT_ARCHIVE"] = str(self.office.root)
@@ -226,4 +235,50 @@ def test_an_archive_that_logs_who_takes_documents_out(tmp_path: Path) -> None:
     run = obhut("archive", "get", "1-0011223344556677", "-o", "second")
     assert (run.code, "[document-unknown]" in run.err) == (1, True)
     [verdict] = obhut("archive", "verify", "--json").json()
-    assert verdict["size"] == 4
+    assert (verdict["size"], verdict["reads"]) == (4, 2)
+    assert "2 audit records; 0 were disposed of" in obhut("archive", "verify").out
+    first, second = obhut("archive", "list", "--reads", "--json").json()
+    assert (first["documents"], first["action"], second["action"]) == ([put["id"]], "get", "receipt")
+    end = f"{date.today().year + 3}-12-31"
+    assert first["keep_until"] == end
+    run = obhut("archive", "list", "--reads")
+    assert (first["id"] in run.out, second["who"] in run.out, end in run.out, "2 audit records" in run.out) == (
+        True,
+    ) * 4
+    assert "1 documents" in obhut("archive", "list").out
+    [shown] = obhut("archive", "show", put["id"], "--json").json()
+    assert shown["reads"] == [first["id"], second["id"]]
+    [shown] = obhut("archive", "show", first["id"], "--json").json()
+    assert (shown["class"], shown["keep_until"], shown["who"]) == ("audit/read", end, first["who"])
+    assert "2 audit records of who took documents out; 0 disposed of" in obhut("archive", "status").out
+
+
+def test_the_end_of_audit_records(tmp_path: Path) -> None:
+    """Of an archive that was made five years ago, by the machine's clock."""
+    desk = Desk(tmp_path, years=5)
+    read = desk.office.take(desk.new)
+    assert "audit/read" in desk("archive", "classes").out
+    for name in ("anna", "bert"):
+        desk.archive(*desk.enrol(name))
+    desk.archive("witness", "--state", "judge", "--name", "example.net/witness", "-o", "now.checkpoint")
+    clock = ("--checkpoint", "now.checkpoint", "--witness", "judge/witness.vkey")
+    hold = desk.archive("hold", desk.old, "--who", "court", "--why", "lawsuit").split()[1]
+    shown = desk.archive("propose", *clock, "--dry-run").splitlines()
+    assert shown[2].split()[:2] == [read, "audit/read"]
+    desk.archive("release", hold, "--who", "court", "--why", "ended")
+    said = desk.archive("propose", *clock).splitlines()[-2]
+    assert said.endswith(": 1 documents and 1 audit records")
+    proposal = said.split()[1].rstrip(":")
+    for name in ("anna", "bert"):
+        desk.archive("approve", proposal, "--as", name, "--sign-with", f"keys/{name}")
+    hold = desk.archive("hold", desk.old, "--who", "court", "--why", "lawsuit").split()[1]
+    assert "1 audit records are gone, each with a certificate in the log; 1 stay" in desk.archive(
+        "dispose", proposal, *clock
+    )
+    desk.archive("release", hold, "--who", "court", "--why", "ended")
+    run = desk("archive", "dispose", proposal, *clock, *desk.key("dispose"), "--json")
+    assert [line["class"] for line in run.json()] == ["de/voucher"]
+    assert "certificate" in desk.archive("show", read)
+    assert "0 audit records of who took documents out; 1 disposed of" in desk.archive("status")
+    assert "0 audit records" in desk.archive("list", "--reads")
+    assert "0 audit records; 1 were disposed of" in desk.archive("verify")

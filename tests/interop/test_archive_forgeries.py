@@ -32,6 +32,8 @@ class Attacked(Office):
     held: str
     hold_id: str
     ended: list[str]
+    #: An audit record: one of the settled documents was taken out.
+    read: str
 
     def document(self, id: str) -> Document:
         return Document.parse(self.vault().record(id))
@@ -41,7 +43,14 @@ class Attacked(Office):
 
     def lies(self, kind: str, previous: int | None = None, **facts: Any) -> str:
         """A statement that no command of ours would file: signed with the log's key; gives its id."""
-        category, event = (None, None) if kind != "disposal" else ("de/voucher", self.event_of(previous))
+        category, event = ("de/voucher", self.event_of(previous)) if kind == "disposal" else (None, None)
+        if kind == "disposal" and previous == leaf(self.read):
+            category, event = "audit/read", str(DAY)  # what the log said when it began
+        return self.says(kind, previous, category, event, facts)
+
+    def says(
+        self, kind: str, previous: int | None, category: str | None, event: str | None, facts: dict[str, Any]
+    ) -> str:
         with self.vault().writing(self.key) as intake:
             filed = intake.drafted([Draft(kind, facts, previous, category, event)], at(self.today))
             intake.file(filed)
@@ -60,11 +69,12 @@ class Attacked(Office):
 
     def gone(self, id: str) -> None:
         """Raw files, removed."""
-        (self.root / self.object(id)).unlink()
+        if id != self.read:
+            (self.root / self.object(id)).unlink()
         (self.root / record_key(id)).unlink()
 
     def certified(self, id: str, proposal: str, clock: date) -> str:
-        """A disposal that the log states, and the document gone."""
+        """A disposal that the log states, and the document, or audit record, gone."""
         made = self.lies("disposal", leaf(id), proposal=proposal, clock=at(clock), clocks={"host": at(clock)},
                          end="2009-12-31", law="AO", policy=1, object="removed", copies=[])  # fmt: skip
         self.gone(id)
@@ -81,7 +91,7 @@ class Attacked(Office):
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
-    office = Attacked(tmp_path_factory.mktemp("honest"), today=DAY - timedelta(days=40))
+    office = Attacked(tmp_path_factory.mktemp("honest"), audit=True, today=DAY - timedelta(days=40))
     office.enrol("anna", "bert")
     office.settled = office.file(b"one", b"two", event=date(2026, 3, 1))
     office.wait(15)
@@ -89,6 +99,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
     [office.held] = office.file(b"held", event=date(2001, 1, 1))
     office.ended = office.file(b"old", b"older", event=date(2001, 1, 1))
     office.hold_id = office.hold(office.held)
+    office.read = office.take(office.settled[0])
     office.go_to(DAY)
     office.sound()
     return office
@@ -99,6 +110,7 @@ def office(honest: Attacked, tmp_path: Path) -> Attacked:
     shutil.copytree(honest.base, tmp_path / "copy")
     copy = Attacked(tmp_path / "copy", create=False, today=DAY)
     copy.settled, copy.held, copy.hold_id, copy.ended = honest.settled, honest.held, honest.hold_id, honest.ended
+    copy.read = honest.read
     return copy
 
 
@@ -151,6 +163,10 @@ FILES: dict[str, tuple[Callable[[Attacked], object], Callable[[Attacked], list[s
     "a document removed without a word": (
         lambda o: o.gone(o.ended[0]),
         lambda o: [f"records of leaf {leaf(o.ended[0])}"],
+    ),
+    "an audit record removed without a word": (
+        lambda o: o.gone(o.read),
+        lambda o: [f"records of leaf {leaf(o.read)}"],
     ),
     "the record of a hold is gone": (
         lambda o: (o.root / record_key(o.hold_id)).unlink(),
@@ -261,3 +277,88 @@ class TestWhoeverHasTheLogsKey:
         third = office.lies("settled", 0, through=1, documents=0)
         assert index(first) not in office.judged()
         assert office.judged() == {index(second), index(third)}
+
+
+class TestAuditRecords:
+    """Whoever has the log's key wants the traces of who took what out to vanish early, or to be taken for others."""
+
+    def test_a_disposal_that_nobody_proposed(self, office: Attacked) -> None:
+        made = office.certified(office.read, "1-0011223344556677", DAY)
+        assert office.judged() == {index(made), f"records of leaf {leaf(office.read)}"}
+
+    def test_before_its_end(self, office: Attacked) -> None:
+        proposal = office.lies("proposal", action="dispose", documents=[office.read], why="x", clock=at(DAY))
+        assert office.judged() == {index(proposal)}
+        made = office.certified(office.read, proposal, DAY)
+        assert office.judged() == {index(proposal), index(made), f"records of leaf {leaf(office.read)}"}
+
+    def test_a_certificate_before_its_end_under_a_proposal_for_later(self, office: Attacked) -> None:
+        """Signed honestly, three years from now, and the certificate says that it went today."""
+        office.go_to(date(2030, 1, 2))
+        proposal = office.propose()
+        assert proposal is not None
+        office.approve(proposal, "anna", "bert")
+        made = office.certified(office.read, proposal, date(2030, 1, 1))
+        # What people had signed may go on that day: its disposal is taken for begun, and the certificate for nothing.
+        assert office.judged() == {index(made)}
+
+    def test_by_a_clock_that_lies(self, office: Attacked) -> None:
+        future = date(2030, 1, 2)
+        proposal = office.lies("proposal", action="dispose", documents=[office.read], why="x", clock=at(future))
+        office.approve(proposal, "anna", "bert")
+        office.certified(office.read, proposal, future)
+        assert office.judged() == {index(proposal)}
+
+    def test_withdrawn_as_misfiled(self, office: Attacked) -> None:
+        made = office.lies("proposal", action="withdraw", documents=[office.read], why="x", clock=at(DAY))
+        assert office.judged() == {index(made)}
+
+    def test_a_certificate_for_what_is_still_there(self, office: Attacked) -> None:
+        office.go_to(date(2030, 1, 2))
+        proposal = office.propose()
+        assert proposal is not None
+        office.approve(proposal, "anna", "bert")
+        office.lies("disposal", leaf(office.read), proposal=proposal, clock=at(office.today), clocks={}, end="2029-12-31",
+                    law="x", policy=1, object="removed", copies=[])  # fmt: skip
+        assert office.judged() == {record_key(office.read)}
+
+    @pytest.mark.parametrize(
+        ("category", "event"),
+        [
+            ("audit/read", "2001-01-01"),  # older than it is
+            ("audit/read", None),
+            ("own/read", str(DAY)),
+            (None, str(DAY)),
+            ("audit/read", "2026-99-99"),
+        ],
+    )
+    def test_a_class_or_a_day_that_ends_sooner(self, office: Attacked, category: str | None, event: str | None) -> None:
+        facts = {"action": "get", "documents": [office.settled[0]], "who": "x"}
+        made = office.says("read", None, category, event, facts)
+        assert office.judged() == {index(made)}
+
+    @pytest.mark.parametrize(
+        ("category", "event"), [("audit/read", "2001-01-01"), ("de/voucher", str(DAY)), (None, None)]
+    )
+    def test_a_certificate_of_another_class_or_day(
+        self, office: Attacked, category: str | None, event: str | None
+    ) -> None:
+        office.go_to(date(2030, 1, 2))
+        proposal = office.propose()
+        assert proposal is not None
+        office.approve(proposal, "anna", "bert")
+        facts: dict[str, Any] = {
+            "proposal": proposal,
+            "clock": at(office.today),
+            "clocks": {},
+            "end": None,
+            "law": None,
+            "policy": 1,
+        }
+        made = office.says("disposal", leaf(office.read), category, event, {**facts, "object": "gone", "copies": []})
+        assert office.judged() == {index(made)}
+
+    def test_a_hold_on_it_or_on_nothing(self, office: Attacked) -> None:
+        made = office.lies("hold", documents=[office.read], who="x", why="x", until=None)
+        again = office.lies("read", documents=[office.read], action="get", who="x")
+        assert office.judged() == {index(made), index(again)}

@@ -14,7 +14,7 @@ import pytest
 from archives import Broken, Failing, Silent, accepted, stranger
 from obhut.archive import canonical
 from obhut.archive.actions import mirror, read, verify
-from obhut.archive.record import LOG, object_key
+from obhut.archive.record import LOG, object_key, record_key
 from obhut.archive.store import LocalStore, seconds
 from obhut.archive.vault import Vault
 from obhut.errors import ObhutError
@@ -95,6 +95,34 @@ def test_it_follows_the_archive_through_its_life(office: Mirrored) -> None:
     office.equal()
     ran = stranger(office.base, "--store", office.second, "--key", office.root / f"{LOG}.vkey", today=office.today)
     assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_audit_records_go_in_the_mirror_as_in_the_archive(tmp_path: Path, *, sealed: bool) -> None:
+    office = Mirrored(tmp_path, sealed=sealed, audit=True)
+    office.enrol("anna", "bert")
+    [one, two] = office.file(b"one", b"two", event=date(2026, 3, 1))
+    first, second = office.take(one), office.take(two)
+    office.wait(15)
+    office.settle()
+    office.mirror()
+    office.equal()
+    keys = [record_key(first), record_key(second)]
+    free = seconds("2030-01-02T00:00:00Z")
+    assert LocalStore(office.second).locks(keys) == [(free, False), (free, False)]
+    LocalStore(office.second).extend([(keys[1], free + 86400)])
+    office.go_to(date(2030, 1, 2))
+    office.let_go()
+    done = office.mirror()
+    assert (done.disposed, done.kept, done.records) == (1, [second], 5)
+    assert [(office.second / key).exists() for key in keys] == [False, True]
+    verdict = verify.verify(office.vault(LocalStore(office.second)), office.today, Silent())
+    assert [(fault.object, fault.what) for fault in verdict.faults] == [
+        (keys[1], "it was disposed of, and it is still there")
+    ]
+    office.wait(1)
+    assert office.mirror().disposed == 1
+    office.equal()
 
 
 @pytest.mark.parametrize("count", [253, 254, 255, 300])

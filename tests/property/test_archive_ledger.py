@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,14 @@ class Log:
 
 def names(indexes: set[int]) -> list[str]:
     return [f"{index}-{HEX}" for index in sorted(indexes)]
+
+
+def test_no_document_passes_for_an_audit_record() -> None:
+    """Its class is shorter than most."""
+    log = Log()
+    data = leaf_bytes("document", "0" * 64, None, "audit/read", "2001-01-01")
+    with pytest.raises(Unlawful, match="no document has the class"):
+        log.ledger.add(log.size, Entry.parse(data), None, b"")
 
 
 STEPS = st.lists(
@@ -174,7 +183,7 @@ def test_whatever_somebody_with_the_key_writes_is_refused_and_never_a_crash(data
         assert all(fault.object == f"leaf {log.size}" for fault in faults)
         log.size += 1
         today = BEGIN + timedelta(days=9)
-        for index in list(log.ledger.documents):
+        for index in [*log.ledger.documents, *log.ledger.reads]:
             log.ledger.lock_after_settling(index)
             log.ledger.held(index, today)
             log.ledger.end(index, today)

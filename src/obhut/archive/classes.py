@@ -171,6 +171,16 @@ CLASSES: Final[dict[str, Class]] = {
     )
 }
 
+#: Of audit records, the statements `read`: no document has it. Three years are those in which claims lapse (BGB §195, §199).
+READ: Final = Class(
+    "audit/read",
+    "audit records: who took which document out; the event is that day",
+    "Nachweise, wer welches Dokument entnommen hat; das Ereignis ist der Tag der Entnahme",
+    "own rule",
+    _CALENDAR,
+    _always(3),
+)
+
 
 def find(name: str, country: str) -> Class | None:
     """The class of a name, ``de/voucher`` or, in an archive of that country, ``voucher``; one's own have short names, too."""

@@ -95,9 +95,9 @@ class Inventory:
     _objects: dict[str, Asked] = field(default_factory=dict)
     #: Faults of locks: told after all others.
     _locks: list[Fault] = field(default_factory=list)
-    #: Leaves of the documents that somebody proposed to let go.
+    #: Leaves of what somebody proposed to let go.
     _proposed: frozenset[int] = frozenset()
-    #: The last day to which a document that was settled has to last.
+    #: The last day to which anything that was settled has to last.
     _lasting: date = date.min
 
     def __post_init__(self) -> None:
@@ -140,9 +140,7 @@ class Inventory:
         for index in range(len(leaves)):
             found = self._of(index)
             if index in ledger.gone:
-                self.verdict.disposed += 1
-                why = "its document was disposed of, and it is still there"
-                self.verdict.faults += [Fault(key, why) for key in found]
+                self._gone(index, found, ledger)
                 continue
             matching = [key for key in found if self._is_of(key, leaves, index, ledger, today, waiting)]
             if not matching and not leaves.lost(index):
@@ -156,6 +154,16 @@ class Inventory:
         why = "a record that was never logged: a run was stopped; the next `put` ends it"
         beyond = [index for index in self._keys if index >= len(leaves)]
         self.verdict.remarks += [Fault(key, why) for index in beyond for key in self._of(index)]
+
+    def _gone(self, index: int, found: Sequence[str], ledger: Ledger) -> None:
+        """Of what was disposed of nothing is left."""
+        if index in ledger.documents:
+            self.verdict.disposed += 1
+            why = "its document was disposed of, and it is still there"
+        else:
+            self.verdict.reads_disposed += 1
+            why = "it was disposed of, and it is still there"
+        self.verdict.faults += [Fault(key, why) for key in found]
 
     def _is_of(
         self,
@@ -176,6 +184,9 @@ class Inventory:
         except RecordError:
             # A statement: the ledger has read it.
             leaf = leaves.whole.get(index)
+            if index in ledger.reads and leaf is not None and _commits(leaf, data):
+                self.verdict.reads += 1
+                waiting.append((key, self._settled(index, ledger), False))
             return _commits(leaf, data) if leaf is not None else leaves.lost(index) and _is_statement(data)
         if record_key(document.id) != key or not leaves.is_leaf(index, record.leaf(document, data)):
             return False
@@ -189,11 +200,15 @@ class Inventory:
     def _until(self, index: int, document: Document, ledger: Ledger) -> int:
         """Until when a document has to be locked: as its record says, and as the law asks once it is settled."""
         first = _seconds(document.lock["until"])
-        day = ledger.lock_after_settling(index) if index in ledger.documents else None
+        return max(first, self._settled(index, ledger) if index in ledger.documents else 0)
+
+    def _settled(self, index: int, ledger: Ledger) -> int:
+        """Until when what is settled has to be locked, and the log with it; 0 for what is not."""
+        day = ledger.lock_after_settling(index)
         if day is None:
-            return first
+            return 0
         self._lasting = max(day, self._lasting)
-        return max(first, _midnight(day))
+        return _midnight(day)
 
     def _note(self, key: str, document: Document, until: int, *, held: bool, stays: bool) -> None:
         digest, size = document.stored
@@ -275,11 +290,11 @@ class Inventory:
                     self._locks.append(Fault(key, "it is held, and its mark is gone"))
 
     def _log_locks(self, ledger: Ledger) -> None:
-        """What the log is made of is locked as long as the documents that were settled have to be."""
+        """What the log is made of is locked as long as the documents and audit records that were settled have to be."""
         if self._lasting == date.min:
             return
         settled, until = ledger.settled_through(), _midnight(self._lasting)
-        statements = [key for index in range(settled) if index not in ledger.documents for key in self._of(index)[:1]]
+        statements = [key for index in range(settled) if ledger.classed(index) is None for key in self._of(index)[:1]]
         stamps = of_sizes(self.files.keys(STAMPS), 0, settled)
         changes = of_handovers(self.files.keys(KEYS), settled)
         keys = [*full_tiles(0, settled), *statements, *stamps, *changes, *FIRST_FILES]

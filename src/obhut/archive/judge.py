@@ -58,6 +58,9 @@ class Verdict:
     documents: int = 0
     #: Those that went, lawfully.
     disposed: int = 0
+    #: Audit records that are there, and that went, lawfully.
+    reads: int = 0
+    reads_disposed: int = 0
     objects: int = 0
     bytes: int = 0
     #: What each authority says of the newest checkpoint that it stamped.

@@ -1,6 +1,6 @@
-"""What a log is made of: it has to last as long as the documents that it proves. Pure.
+"""What a log is made of: it has to last as long as the documents and audit records that it proves. Pure.
 
-Full tiles and bundles, statements, stamps, what the archive says of itself, the key that checks the log. Narrow tiles and
+Full tiles and bundles, statements (but for audit records, which have an end of their own), stamps, what the archive says of itself, the key that checks the log. Narrow tiles and
 the checkpoint are replaced as the log grows, so they have no lock.
 """
 

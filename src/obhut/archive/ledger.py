@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from obhut.archive.classes import CLASSES, Class
+from obhut.archive.classes import CLASSES, READ, Class
 from obhut.archive.description import Description
 from obhut.archive.record import index_of, is_day
 from obhut.archive.sshsig import SignatureError, canonical_key, check_signature
@@ -74,12 +74,12 @@ class Hold:
 
 @dataclass(slots=True)
 class Proposal:
-    """Documents that may go, if people say so."""
+    """Documents and audit records that may go, if people say so."""
 
     statement: Statement
     #: SHA-256 of its record in hex: what is signed.
     digest: str
-    #: Leaves of the documents.
+    #: Their leaves.
     covers: frozenset[int]
     #: Who signed, and in which leaf.
     signers: dict[str, int] = field(default_factory=dict)
@@ -108,6 +108,12 @@ class Ledger:
         self._business = (12, 31)
         #: Class and event of each document, by its leaf, as it came in; those that went are in it.
         self.documents: dict[int, tuple[str, str | None]] = {}
+        #: Class and day of each audit record, as its leaf says them; those that went are in it.
+        self.reads: dict[int, tuple[str, str | None]] = {}
+        #: Leaves of the documents that audit records name, as far as those are there.
+        self.read_of: dict[int, frozenset[int]] = {}
+        self._undated: set[int] = set()
+        self._stays = date.min
         #: Days of events that came later, and when that was said.
         self.events: dict[int, tuple[date, date]] = {}
         #: People whose signature counts now.
@@ -117,7 +123,7 @@ class Ledger:
         self._enrolled = 0
         self.holds: dict[int, Hold] = {}
         self.proposals: dict[int, Proposal] = {}
-        #: Documents that went, and the leaves that certify it.
+        #: Documents and audit records that went, and the leaves that certify it.
         self.gone: dict[int, int] = {}
         #: ``(first leaf that is not covered, when, leaf)`` of each statement that settled documents.
         self.settlements: list[tuple[int, date, int]] = []
@@ -131,8 +137,8 @@ class Ledger:
         self.certificates: dict[str, list[str]] = {}
         #: The log's keys after its first one, as ``vkey`` lines, by the leaves that say so.
         self.keys: dict[int, str] = {}
-        #: Classes of one's own, by their names.
-        self.classes: dict[str, Class] = {}
+        #: Classes that the log may make longer, by their names: one's own, and that of audit records.
+        self.classes: dict[str, Class] = {READ.name: READ}
         #: What ``archive.json`` has to hold.
         self.description: str | None = None
         self._pairs: dict[tuple[str, str | None], tuple[str, str | None]] = {}
@@ -160,25 +166,50 @@ class Ledger:
         if statement is None:
             self._add_document(index, leaf)
             return
-        if leaf.kind != "disposal" and (leaf.category, leaf.event) != (None, None):
-            raise Unlawful("only documents have a class and an event")
+        if leaf.kind not in {"disposal", "read"} and (leaf.category, leaf.event) != (None, None):
+            raise Unlawful("only documents and audit records have a class and an event")
         rule = self._rules.get(leaf.kind)
         if rule is None:
             raise Unlawful(f"this version does not know statements of the kind {leaf.kind}")
         rule(index, leaf, statement, record)
-        day = max(statement.at, statement.facts.get("clock", ""))[:10]
+        self._said(index, max(statement.at, statement.facts.get("clock", ""))[:10])
+        if leaf.kind != "read":
+            self._date_reads(date.fromisoformat(statement.at[:10]))
+
+    def note_read(self, index: int, leaf: Leaf) -> None:
+        """An audit record, by its leaf alone: no rule asks for more when it has gone. Raises :class:`Unlawful`."""
+        if (leaf.category, leaf.event) == (None, None):
+            self._undated.add(index)  # as earlier versions wrote it
+        elif leaf.category != READ.name or leaf.event is None or not is_day(leaf.event):
+            raise Unlawful(f"an audit record has the class {READ.name} and a day")
+        else:
+            self._said(index, leaf.event)
+        self.reads[index] = READ.name, leaf.event
+
+    def _date_reads(self, day: date) -> None:
+        """An audit record whose leaf names no day is as old as the log at the next statement that stays: it may go itself."""
+        self._stays = max(self._stays, day)
+        for index in self._undated:
+            self.events[index] = self._stays, self._stays
+        self._undated.clear()
+
+    def _said(self, index: int, day: str) -> None:
         if not self.days or day > self.days[-1][1]:
             self.days.append((index, day))
 
-    # What follows from it
+    # What follows from it. An index is that of a document or of an audit record.
+
+    def classed(self, index: int) -> tuple[str, str | None] | None:
+        """Class and event as the leaf says them; nothing for what has none."""
+        return self.documents.get(index) or self.reads.get(index)
 
     def category(self, index: int) -> Class | None:
-        """The class of a document; nothing for one that this version does not know."""
-        name = self.documents[index][0]
+        """The class; nothing for one that this version does not know."""
+        name = (self.documents.get(index) or self.reads[index])[0]
         return CLASSES.get(name) or self.classes.get(name)
 
     def end(self, index: int, today: date) -> date | None:
-        """The last day on which the law in force ``today`` asks for a document."""
+        """The last day on which the law in force ``today`` asks for it."""
         free = self.free_from(index, today)
         return free - timedelta(days=2) if free else None
 
@@ -193,10 +224,10 @@ class Ledger:
             return None  # beyond the calendar
 
     def event(self, index: int) -> date | None:
-        """The day that a document's class counts from; nothing while it has not come."""
+        """The day that the class counts from; nothing while it has not come."""
         if index in self.events:
             return self.events[index][0]
-        stated = self.documents[index][1]
+        stated = (self.documents.get(index) or self.reads[index])[1]
         return None if stated is None else date.fromisoformat(stated)
 
     def waits(self, index: int) -> bool:
@@ -204,7 +235,7 @@ class Ledger:
         return self.event(index) is None and index < self.settled_through() and not self.withdrawn(index)
 
     def settled_on(self, index: int) -> tuple[date, int] | None:
-        """When the time to withdraw a document ended, and the leaf that says so."""
+        """When it was settled, so that it cannot be withdrawn any more, and the leaf that says so."""
         return next(((day, leaf) for through, day, leaf in self.settlements if index < through), None)
 
     def settled_through(self) -> int:
@@ -222,13 +253,17 @@ class Ledger:
         return False
 
     def held(self, index: int, today: date) -> list[int]:
-        """The holds that keep a document on a day."""
-        return [leaf for leaf, hold in self.holds.items() if index in hold.covers and hold.stands(today)]
+        """The holds that keep it on a day. One on a document keeps the audit records that name it, too."""
+        names = self.read_of.get(index) or frozenset((index,))
+        return [leaf for leaf, hold in self.holds.items() if not names.isdisjoint(hold.covers) and hold.stands(today)]
 
     def lock_after_settling(self, index: int) -> date | None:
-        """To which day the lock of a document must last at least, once it is settled; nothing for one that is not."""
+        """To which day its lock must last at least, once it is settled; nothing for what is not.
+
+        Nothing either for an audit record whose leaf names no day: the versions that wrote it locked it like the log.
+        """
         settled = self.settled_on(index)
-        if settled is None or self.withdrawn(index):
+        if settled is None or self.withdrawn(index) or self.reads.get(index, ("", ""))[1] is None:
             return None
         said = self.events[index][1] if index in self.events else settled[0]
         return self.free_from(index, max(settled[0], said))
@@ -239,7 +274,7 @@ class Ledger:
         return found[0] if found else None
 
     def disposable(self, index: int, proposal: Proposal, today: date) -> str | None:
-        """Why a document may not go on a day by a proposal; nothing if it may. Holds win over everything."""
+        """Why it may not go on a day by a proposal; nothing if it may. Holds win over everything."""
         if index not in proposal.covers:
             return "the proposal does not name it"
         if proposal.approved is None:
@@ -257,7 +292,7 @@ class Ledger:
 
     def _why_not(self, index: int) -> str:
         if self.category(index) is None:
-            return f"this version does not know its class {self.documents[index][0]}"
+            return f"this version does not know its class {(self.classed(index) or ('',))[0]}"
         return "its event has not come" if self.event(index) is None else "its end lies beyond the calendar"
 
     def _add_archive(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
@@ -274,16 +309,18 @@ class Ledger:
     def _add_document(self, index: int, leaf: Leaf) -> None:
         if leaf.kind != "document" or leaf.category is None:
             raise Unlawful("it is neither a document nor a statement")
+        if leaf.category == READ.name:
+            raise Unlawful(f"no document has the class {READ.name}")
         if leaf.event is not None and not is_day(leaf.event):
             raise Unlawful(f"no day is {leaf.event}")
         pair = (leaf.category, leaf.event)
         self.documents[index] = self._pairs.setdefault(pair, pair)
 
-    def _covered(self, statement: Statement) -> frozenset[int]:
-        """The leaves of the documents that a statement names: each must be there."""
+    def _covered(self, statement: Statement, *, reads: bool = False) -> frozenset[int]:
+        """The leaves of the documents, and maybe audit records, that a statement names: each must be there."""
         covers = frozenset(map(index_of, statement.facts["documents"]))
         for index in sorted(covers):
-            if index not in self.documents:
+            if index not in self.documents and not (reads and index in self.reads):
                 raise Unlawful(f"there is no document {index}")
             if index in self.gone:
                 raise Unlawful(f"document {index} was disposed of")
@@ -377,8 +414,11 @@ class Ledger:
             raise Unlawful("it releases no hold that stands")
         hold.released = index
 
-    def _add_read(self, _index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
-        self._covered(statement)
+    def _add_read(self, index: int, leaf: Leaf, statement: Statement, _record: bytes) -> None:
+        self.note_read(index, leaf)
+        if leaf.event is not None and leaf.event < statement.at[:10]:
+            raise Unlawful(f"its leaf counts from {leaf.event}, and it was written on {statement.at[:10]}")
+        self.read_of[index] = self._covered(statement)
 
     def _add_probe(self, index: int, _leaf: Leaf, statement: Statement, _record: bytes) -> None:
         self.probed = statement.at, index, statement.facts["held"]
@@ -400,10 +440,11 @@ class Ledger:
         self.settlements.append((through, date.fromisoformat(statement.at[:10]), index))
 
     def _add_proposal(self, index: int, _leaf: Leaf, statement: Statement, record: bytes) -> None:
-        covers = self._covered(statement)
+        withdraw = statement.facts["action"] == "withdraw"
+        covers = self._covered(statement, reads=not withdraw)
         today = date.fromisoformat(statement.facts["clock"][:10])
         for at in sorted(covers):
-            if statement.facts["action"] == "withdraw":
+            if withdraw:
                 if self.settled_on(at) is not None:
                     raise Unlawful(f"the time to withdraw document {at} had passed")
                 continue
@@ -431,10 +472,10 @@ class Ledger:
 
     def _add_disposal(self, index: int, leaf: Leaf, statement: Statement, _record: bytes) -> None:
         document = -1 if leaf.previous is None else leaf.previous
-        if self.documents.get(document) != (leaf.category, leaf.event):
-            raise Unlawful("it disposes of no document of this class and event")
+        if self.classed(document) != (leaf.category, leaf.event):
+            raise Unlawful("it disposes of nothing of this class and event")
         if document in self.gone:
-            raise Unlawful("that document was disposed of already")
+            raise Unlawful("that was disposed of already")
         proposal = self.proposals.get(index_of(statement.facts["proposal"]))
         if proposal is None or proposal.statement.id != statement.facts["proposal"]:
             raise Unlawful("nobody proposed it")

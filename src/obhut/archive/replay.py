@@ -27,13 +27,18 @@ Records = Callable[[int], bytes | None]
 
 
 def read_into(ledger: Ledger, leaves: Iterable[bytes | None], records: Records) -> list[Fault]:
-    """Adds leaves to a ledger, ``None`` where one is lost; gives what is wrong with them. Documents' records are not read."""
+    """Adds leaves to a ledger, ``None`` where one is lost; gives what is wrong with them. Documents' records are not read.
+
+    Audit records are, where they are there; without them their leaves will do.
+    """
     faults = []
     for index, data in enumerate(leaves):
         if data is None:
             continue
         try:
             leaf = Leaf.parse(data)
+            if leaf.kind == "read":
+                ledger.note_read(index, leaf)
             record = b"" if leaf.kind == "document" else records(index)
             if record is None:
                 continue  # whoever reads the records says so

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from obhut.archive import canonical
-from obhut.archive.classes import STARTS
+from obhut.archive.classes import READ, STARTS
 from obhut.archive.record import ID, SALT, VERSION, RecordError, commitment, is_day, is_time, leaf_bytes
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LONGEST: Final = 100
 
 
 def _is_own_class(value: Any) -> bool:
-    return isinstance(value, str) and OWN_CLASS.fullmatch(value) is not None
+    return isinstance(value, str) and (OWN_CLASS.fullmatch(value) is not None or value == READ.name)
 
 
 def _is_years(value: Any) -> bool:
@@ -97,7 +97,7 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
         "url": _is_text_or_nothing,
         "certificates": _is_text_or_nothing,
     },
-    # A class of one's own; said again, it lasts longer from that day on.
+    # A class of one's own, or that of audit records; said again, it lasts longer from that day on.
     "class": {
         "name": _is_own_class,
         "what": _is_text,
@@ -109,7 +109,7 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
     # These documents stay, whatever else is said; to a day, or until it is released.
     "hold": {"documents": _are_ids, "who": _is_text, "why": _is_text, "until": _is_day_or_nothing},
     "release": {"who": _is_text, "why": _is_text},
-    # Somebody took a document, or its receipt, out.
+    # Somebody took a document, or its receipt, out: an audit record. Its leaf has a class and the day that it counts from.
     "read": {"action": _one_of("get", "receipt"), "documents": _are_ids, "who": _is_text},
     # Somebody tried to break the locks: what, what was answered, and whether all of it held.
     "probe": {
@@ -124,7 +124,7 @@ SHAPES: Final[dict[str, dict[str, Callable[[Any], bool]]]] = {
     # These may go, says somebody; ``clock`` is the earlier of two.
     "proposal": {"action": _one_of("dispose", "withdraw"), "documents": _are_ids, "why": _is_text, "clock": is_time},
     "approval": {"name": _is_person, "signature": _is_text},
-    # One document went. This is the certificate; ``prev`` of its leaf is the document's.
+    # One document, or audit record, went. This is the certificate; ``prev`` of its leaf is that of what went.
     "disposal": {
         "proposal": _is_id,
         "clock": is_time,
@@ -188,7 +188,7 @@ class Statement:
         return int(self.id.partition("-")[0])
 
     def leaf(self, record: bytes, previous: int | None, category: str | None = None, event: str | None = None) -> bytes:
-        """Its leaf; ``previous`` is the one that it continues. The class and the event of a document go on in its disposal."""
+        """Its leaf; ``previous`` is the one that it continues. What has a class and an event hands them on to its disposal."""
         return leaf_bytes(self.kind, commitment(self.salt, record), previous, category, event)
 
 

@@ -103,6 +103,8 @@ def check_store(
     shown += [f"FAULT: {fault.object}: {fault.what}" for fault in verdict.faults]
     shown += [f"Time stamp: {line}." for line in verdict.stamps]
     gone = f"; {verdict.disposed} were disposed of" if verdict.disposed else ""
+    if verdict.reads or verdict.reads_disposed:
+        shown.append(f"{verdict.reads} audit records; {verdict.reads_disposed} were disposed of.")
     shown.append(f"{verdict.documents} documents in {verdict.objects} objects, {verdict.bytes} bytes{gone}.")
     return shown
 

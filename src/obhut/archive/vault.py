@@ -67,7 +67,7 @@ class Draft:
     facts: dict[str, Any]
     #: The leaf that it continues.
     previous: int | None = None
-    #: Those of the document that goes.
+    #: Its own, if it has an end, or those of what goes.
     category: str | None = None
     event: str | None = None
 

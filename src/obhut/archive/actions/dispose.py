@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from obhut.archive.actions import holds
 from obhut.archive.actions.survey import file, survey
 from obhut.archive.classes import POLICY
-from obhut.archive.record import index_of, record_key
+from obhut.archive.record import index_of
 from obhut.archive.statement import approval_text
 from obhut.archive.store import seconds, shown
 from obhut.archive.vault import Draft
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from obhut.archive.vault import Filed, Intake, Vault
     from obhut.job import Reporter
 
-#: Documents that are disposed of before the log says so.
+#: Documents and audit records that are disposed of before the log says so.
 GROUP: Final = 64
 
 
@@ -38,14 +38,14 @@ GROUP: Final = 64
 class Outcome:
     """What a disposal did."""
 
-    #: Statements of the documents that went: their certificates.
+    #: The certificates of what went.
     certificates: list[Filed] = field(default_factory=list)
     #: Ids of those that did not, and why.
     kept: list[tuple[str, str]] = field(default_factory=list)
 
 
 def candidates(seen: Survey, agreed: Agreed) -> list[int]:
-    """Documents that the law has released, that nobody holds, and that nobody has proposed to dispose of yet. Pure.
+    """What the law has released, nobody holds, and nobody has proposed to dispose of yet: documents, audit records. Pure.
 
     A withdrawal that came to nothing is no such proposal: its document ends like any other.
     """
@@ -54,7 +54,7 @@ def candidates(seen: Survey, agreed: Agreed) -> list[int]:
         index for proposal in ledger.proposals.values() if proposal.action == "dispose" for index in proposal.covers
     }
     found = []
-    for index in seen.live():
+    for index in sorted((*seen.live(), *seen.live_reads())):
         free = ledger.free_from(index, agreed.day)
         if index not in named and free is not None and free <= agreed.day and not ledger.held(index, agreed.day):
             found.append(index)
@@ -62,7 +62,7 @@ def candidates(seen: Survey, agreed: Agreed) -> list[int]:
 
 
 def propose(vault: Vault, key_path: Path, agreed: Agreed, why: str, now: str) -> Filed | None:
-    """Proposes all documents that may go; nothing if there are none."""
+    """Proposes everything that may go; nothing if there is nothing."""
     with vault.writing(key_path) as intake:
         seen = survey(vault)
         ids = [seen.id(index) for index in candidates(seen, agreed) if seen.key(index)]
@@ -173,16 +173,16 @@ def _group(
 
 
 def _remove(seen: Survey, index: int, uses: Counter[str], now: int) -> str:
-    """Removes one document: the only place where Obhut does. Gives what became of its bytes.
+    """Removes one document, or audit record: the only place where Obhut does. Gives what became of its bytes.
 
     Nothing is removed unless all of it may be: locks of both are looked at before.
     """
-    store = seen.vault.store
-    document = seen.document(index)
-    if document is None:
+    store, record = seen.vault.store, seen.key(index)
+    if record is None:
         return "gone"
-    last = uses[document.key] == 1
-    keys = [document.key, record_key(document.id)] if last else [record_key(document.id)]
+    document = seen.document(index) if index in seen.ledger.documents else None
+    last = document is None or uses[document.key] == 1
+    keys = [document.key, record] if document and last else [record]
     for key, lock in zip(keys, store.locks(keys), strict=True):
         if lock is not None and (lock[1] or lock[0] > now):
             raise ObhutError("document-locked", key, "it is held" if lock[1] else f"locked until {shown(lock[0])}")
@@ -190,18 +190,19 @@ def _remove(seen: Survey, index: int, uses: Counter[str], now: int) -> str:
         store.remove(key, now)
     if any(lock is not None for lock in store.locks(keys)):
         raise ObhutError("archive-damaged", keys[0], "it was removed, and is still there")
-    uses[document.key] -= 1
+    if document is not None:
+        uses[document.key] -= 1
     return "removed" if last else "kept"
 
 
 def _certificate(
     seen: Survey, proposal: Proposal, index: int, agreed: Agreed, what: str, copies: Sequence[str]
 ) -> Draft:
-    """What the log says of a document that went: nothing of what it was, everything of why it might go."""
+    """What the log says of what went: nothing of what it was, everything of why it might go."""
     ledger = seen.ledger
     category = ledger.category(index)
     end = ledger.end(index, agreed.day) if proposal.action == "dispose" else None
-    name, event = ledger.documents[index]
+    name, event = ledger.classed(index) or (None, None)
     facts = {
         "proposal": proposal.statement.id,
         "clock": agreed.time,

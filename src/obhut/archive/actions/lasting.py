@@ -1,4 +1,4 @@
-"""Locks on what the log is made of: as long as the last lock of its documents."""
+"""Locks on what the log is made of: as long as the last lock of its documents and audit records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WAITING: Final = 400
 
 
 def extend(seen: Survey, through: int, today: date) -> None:
-    """Extends the locks of everything that the log is made of to the last day of a document before leaf ``through``.
+    """Extends the locks of everything that the log is made of to the last day of what it proves before leaf ``through``.
 
     All of it if that day moved on, else what came since the last settling. A stop leaves the archive's description with
     its old lock, and so the next run all of it to do.
@@ -37,7 +37,7 @@ def extend(seen: Survey, through: int, today: date) -> None:
     [mark] = store.locks([DESCRIPTION])
     first = 0 if mark is None or mark[0] < until else seen.ledger.settled_through()
     size = seen.vault.stated().checkpoint.size
-    records = (seen.key(index) for index in range(first, size) if index not in seen.ledger.documents)
+    records = (seen.key(index) for index in range(first, size) if seen.ledger.classed(index) is None)
     keys = [*full_tiles(first, size), *filter(None, records), *of_sizes(store.keys(STAMPS), first, size)]
     keys += of_handovers(store.keys(KEYS), size)
     for at in range(0, len(keys), GROUP):
@@ -47,10 +47,11 @@ def extend(seen: Survey, through: int, today: date) -> None:
 
 
 def _until(seen: Survey, through: int, today: date) -> int | None:
-    """The last day up to which a document has to last, as Unix seconds; nothing if none has to."""
+    """The last day up to which a document or an audit record has to last, as Unix seconds; nothing if none has to."""
     ledger = seen.ledger
     chosen = [index for index in seen.live() if index < through and not ledger.withdrawn(index)]
-    days = [day for index in chosen if (day := ledger.free_from(index, today)) is not None]
+    ends = [*chosen, *(index for index in seen.live_reads() if index < through)]
+    days = [day for index in ends if (day := ledger.free_from(index, today)) is not None]
     if any(ledger.event(index) is None for index in chosen):
         days.append(today + timedelta(days=_WAITING))
     if not days:

@@ -31,6 +31,9 @@ class Status:
     entries: int
     documents: int
     disposed: int
+    #: Audit records that are there, and those that were disposed of.
+    reads: int
+    reads_disposed: int
     #: Documents whose locks last as long as the law asks.
     settled: int
     #: Those whose time to withdraw has passed, and that `settle` has not come to.
@@ -61,7 +64,9 @@ def status(vault: Vault, now: str) -> Status:
     return Status(
         entries=vault.stated().checkpoint.size,
         documents=len(live),
-        disposed=len(ledger.gone),
+        disposed=len(ledger.gone.keys() & ledger.documents.keys()),
+        reads=len(seen.live_reads()),
+        reads_disposed=len(ledger.gone.keys() & ledger.reads.keys()),
         settled=sum(index < ledger.settled_through() for index in live),
         overdue=settle.overdue(seen, now),
         recipients=list(vault.described.recipients),
@@ -110,8 +115,22 @@ def show(vault: Vault, id: str, today: date) -> dict[str, Any]:
         raise ObhutError("document-unknown", id)
     found = parsed_any(id, vault.record(id))
     if isinstance(found, Statement):
-        return {"id": id, "type": found.kind, "at": found.at, **found.facts}
+        ends = _ends(seen, index, today) if index in seen.ledger.reads else {}
+        return {"id": id, "type": found.kind, "at": found.at, **found.facts, **ends}
     return _of_document(seen, found, today)
+
+
+def _ends(seen: Survey, index: int, today: date) -> dict[str, Any]:
+    """What an audit record has besides what it says."""
+    ledger = seen.ledger
+    [lock] = seen.vault.store.locks([str(seen.key(index))])
+    return {
+        "class": ledger.reads[index][0],
+        "keep_until": end.isoformat() if (end := ledger.end(index, today)) else None,
+        "locked_until": shown(lock[0]) if lock else None,
+        "holds": [ledger.holds[leaf].statement.id for leaf in ledger.held(index, today)],
+        "proposals": [proposal.statement.id for proposal in ledger.proposals.values() if index in proposal.covers],
+    }
 
 
 def _of_document(seen: Survey, document: Document, today: date) -> dict[str, Any]:
@@ -136,19 +155,20 @@ def _of_document(seen: Survey, document: Document, today: date) -> dict[str, Any
         "withdrawn": ledger.withdrawn(index),
         "holds": [ledger.holds[leaf].statement.id for leaf in ledger.held(index, today)],
         "proposals": [proposal.statement.id for proposal in ledger.proposals.values() if index in proposal.covers],
+        "reads": [seen.id(read) for read, of in ledger.read_of.items() if index in of and read not in ledger.gone],
         "object": key,
         "record": record_key(document.id),
     }
 
 
 def _of_gone(seen: Survey, index: int, id: str) -> dict[str, Any]:
-    """What is left of a document: its certificate."""
+    """What is left of a document, or of an audit record: its certificate."""
     leaf = seen.ledger.gone[index]
-    category, event = seen.ledger.documents[index]
+    category, event = seen.ledger.classed(index) or (None, None)
     certificate = Statement.parse(seen.vault.record(seen.id(leaf)))
     return {
         "id": id,
-        "type": "document",
+        "type": "document" if index in seen.ledger.documents else "read",
         "disposed": certificate.at,
         "class": category,
         "event": event,

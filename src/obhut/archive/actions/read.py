@@ -10,6 +10,7 @@ from obhut.archive import clocks, record, sequencer
 from obhut.archive.actions.put import receipts
 from obhut.archive.actions.stamp import judged
 from obhut.archive.actions.survey import file, survey
+from obhut.archive.classes import READ
 from obhut.archive.stamps import STAMPS, note_key
 from obhut.archive.statement import Statement
 from obhut.archive.vault import Draft, Logged, parsed, parsed_any, record_keys
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from obhut.archive.classes import Class
     from obhut.archive.record import Document
-    from obhut.archive.vault import Vault
+    from obhut.archive.vault import Filed, Vault
 
 
 def documents(vault: Vault) -> Iterator[Document]:
@@ -44,17 +45,21 @@ def kept_until(vault: Vault, document: Document, category: Class, now: str) -> d
     return category.end(date.fromisoformat(document.event), today, year)
 
 
-def note_read(vault: Vault, key_path: Path, action: str, id: str, who: str, now: str) -> None:
-    """Says in the log who takes a document out, before it is given, where the archive asks for that.
+def note_read(vault: Vault, key_path: Path, action: str, id: str, who: str, now: str) -> Filed | None:
+    """Says in the log who takes a document out, before it is given, where the archive asks for that: an audit record.
 
     Raises ``document-unknown``, ``archive-key``: without the log's key nothing is taken out of such an archive.
     """
     if not vault.described.audit:
-        return
+        return None
     with vault.writing(key_path) as intake:
         seen = survey(vault)
         seen.chosen([id])
-        file(intake, seen, [Draft("read", {"action": action, "documents": [id], "who": who})], now)
+        # A clock that was set back does not make the record end sooner: at least so late the log has said it is.
+        day = max(now[:10], seen.ledger.days[-1][1])
+        facts = {"action": action, "documents": [id], "who": who}
+        [filed] = file(intake, seen, [Draft("read", facts, None, READ.name, day)], now)
+    return filed
 
 
 def copy_out(vault: Vault, id: str, target: Path) -> Document:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Wish:
     """A class that is to be: what is not said stays as it is."""
 
-    #: With or without ``own/``.
+    #: With or without ``own/``, or that of audit records.
     name: str
     years: int
     start: str | None = None
@@ -38,7 +38,7 @@ def find_class(vault: Vault, name: str) -> Class:
     known = classes.find(name, vault.country)
     if known is not None:
         return known
-    own = survey(vault).ledger.classes
+    own = {name: own for name, own in survey(vault).ledger.classes.items() if name != classes.READ.name}
     found = own.get(name) or own.get(f"own/{name}")
     if found is None:
         raise ObhutError("class-unknown", name, f"known are {', '.join(sorted([*classes.CLASSES, *own]))}")
@@ -46,12 +46,12 @@ def find_class(vault: Vault, name: str) -> Class:
 
 
 def rule(vault: Vault, key_path: Path, wish: Wish, now: str) -> Class:
-    """Makes a class, or lengthens one: then the locks of its documents that are settled are extended before the log says so.
+    """Makes a class, or lengthens one: then the locks of what is settled in it are extended before the log says so.
 
     Raises ``unlawful`` for what would shorten anything, ``invalid-argument``.
     """
-    name = wish.name if wish.name.startswith("own/") else f"own/{wish.name}"
-    if not OWN_CLASS.fullmatch(name):
+    name = wish.name if wish.name.startswith("own/") or wish.name == classes.READ.name else f"own/{wish.name}"
+    if name != classes.READ.name and not OWN_CLASS.fullmatch(name):
         raise ObhutError("invalid-argument", name, "a class is called own/ and small letters, digits, hyphens")
     if not 0 < wish.years <= LONGEST:
         raise ObhutError("invalid-argument", "--years", f"from 1 to {LONGEST}")

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from obhut.archive.description import DESCRIPTION
 from obhut.archive.judge import read_leaves
 from obhut.archive.ledger import Ledger, Unlawful
-from obhut.archive.record import LOG, Leaf, RecordError, commitment_of, index_of, record_key
+from obhut.archive.record import LOG, Document, Leaf, RecordError, commitment_of, index_of, record_key
 from obhut.archive.replay import read_into
-from obhut.archive.vault import parsed, record_keys
+from obhut.archive.vault import parsed, parsed_any, record_keys
 from obhut.errors import ObhutError
 from obhut.world import secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from obhut.archive.record import Document
     from obhut.archive.replay import Fault
+    from obhut.archive.statement import Statement
     from obhut.archive.vault import Draft, Filed, Intake, Vault
     from obhut.log.note import Key
     from obhut.world.secret import Signer
@@ -45,9 +45,21 @@ class Survey:
         key = self._keys.get(index)
         return None if key is None else parsed(key, self.vault.get(key))
 
+    def read(self, index: int) -> Statement | None:
+        """An audit record; nothing for one that is gone. Raises ``archive-damaged``."""
+        key = self._keys.get(index)
+        found = None if key is None else parsed_any(key, self.vault.get(key))
+        if isinstance(found, Document):
+            raise ObhutError("archive-damaged", found.id, "it is not the record that was logged")
+        return found
+
     def live(self) -> list[int]:
         """All documents that did not go, in order."""
         return [index for index in self.ledger.documents if index not in self.ledger.gone]
+
+    def live_reads(self) -> list[int]:
+        """All audit records that did not go, in order."""
+        return [index for index in self.ledger.reads if index not in self.ledger.gone]
 
     def chosen(self, ids: Sequence[str]) -> list[Document]:
         """Documents by their ids. Raises ``document-unknown`` for one that is not there or went."""
@@ -92,6 +104,8 @@ def survey(vault: Vault) -> Survey:
             return None
 
     faults += read_into(ledger, leaves, record)
+    # No rule needs those of reads, and they go before their certificates are logged: like documents, `verify` looks for them.
+    missing = [index for index in missing if index not in ledger.reads]
     if missing:
         raise ObhutError("archive-damaged", f"records of leaf {missing[0]}", "it is missing")
     if faults:

@@ -29,13 +29,14 @@ def classes(desk: Desk, language: str) -> None:
     from datetime import date
 
     from obhut.archive.actions.survey import survey
-    from obhut.archive.classes import CLASSES
+    from obhut.archive.classes import CLASSES, READ
     from obhut.cli.table import render
 
     today = date.fromisoformat(desk.now[:10])
     desk.reporter.listing = True
     rows = []
-    own = survey(desk.vault()).ledger.classes if desk.names_store and desk.store.exists() else {}
+    there = desk.names_store and desk.store.exists()
+    own = survey(desk.vault()).ledger.classes if there else {READ.name: READ}
     for entry in [*CLASSES.values(), *own.values()]:
         words = entry.german if language == "de" else entry.english
         years = entry.years_on(today)

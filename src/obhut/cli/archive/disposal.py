@@ -36,13 +36,17 @@ def propose(
 ) -> None:
     """Propose what may go: all documents that the law has released and that nobody holds. Nothing goes by itself.
 
+    Audit records, which say who took which document out, are among it when their own years have ended.
+
     The day is the earlier one of this machine's clock and of a second one: that of a witness. What is misfiled may be
     withdrawn (--withdraw) before it is settled, whatever its class. Either way two people have to sign it.
     """
     from obhut.archive.actions import dispose as acts
+    from obhut.archive.record import index_of
 
     vault = desk.vault()
     key = desk.key_path(vault.origin)
+    reads = 0
     if withdraw:
         if not why:
             raise click.UsageError("--withdraw needs --why TEXT")
@@ -58,8 +62,9 @@ def propose(
         _list(
             desk,
             [
-                (seen.id(index), ledger.documents[index][0], str(ledger.event(index)), str(ledger.end(index, day.day)))
+                (seen.id(index), category.name, str(ledger.event(index)), str(ledger.end(index, day.day)))
                 for index in may_go
+                if (category := ledger.category(index))
             ],
         )
         if dry_run:
@@ -70,13 +75,20 @@ def propose(
                 desk.reporter.say(f"on {day.day} nothing may go")
             return
         filed = proposed
+        reads = sum(index_of(name) in ledger.reads for name in filed.statement.facts["documents"])
     if desk.json:
         desk.reporter.line({"message_type": "proposed", "id": filed.statement.id, **filed.statement.facts})
         return
-    desk.reporter.say(f"proposal {filed.statement.id}: {len(filed.statement.facts['documents'])} documents")
+    count = len(filed.statement.facts["documents"])
+    desk.reporter.say(f"proposal {filed.statement.id}: {_amount(count - reads, reads)}")
     desk.reporter.say(
         f"two people have to sign it: obhut archive approve {filed.statement.id} --as NAME --sign-with KEY"
     )
+
+
+def _amount(documents: int, reads: int) -> str:
+    parts = [f"{documents} documents"] * (documents > 0 or not reads) + [f"{reads} audit records"] * (reads > 0)
+    return " and ".join(parts)
 
 
 def _list(desk: Desk, rows: list[tuple[str, str, str, str]]) -> None:
@@ -145,24 +157,29 @@ def approve(
     help="Where copies remain, such as a mirror or a backup: the certificates say so.",
 )
 def dispose(desk: Desk, id: str, checkpoint: str | None, witness: str | None, copies: tuple[str, ...]) -> None:
-    """Carry out a proposal that two people have signed. Each document that goes leaves a certificate in the log.
+    """Carry out a proposal that two people have signed. Each document, or audit record, that goes leaves a certificate in the log.
 
     What is still locked, or held, stays and is named; run it again later. The bytes go with the last record that names
     them. Copies elsewhere, backups among them, are not touched: name them with --copy. A mirror follows with its next run.
     """
     from obhut.archive.actions import dispose as acts
+    from obhut.archive.classes import READ
+    from obhut.archive.record import Leaf
     from obhut.cli.archive.desk import agreed
 
     vault = desk.vault()
     day = agreed(desk, vault, checkpoint, witness)
     outcome = acts.dispose(vault, desk.key_path(vault.origin), id, day, desk.now, desk.reporter, copies)
-    for filed in outcome.certificates if desk.json else ():
-        desk.reporter.line({"message_type": "disposed", "certificate": filed.statement.id, **filed.statement.facts})
+    leaves = [Leaf.parse(filed.leaf) for filed in outcome.certificates]
+    for filed, leaf in zip(outcome.certificates, leaves, strict=True) if desk.json else ():
+        facts = {"certificate": filed.statement.id, "class": leaf.category, **filed.statement.facts}
+        desk.reporter.line({"message_type": "disposed", **facts})
     for kept, reason in outcome.kept:
         if desk.json:
             desk.reporter.line({"message_type": "kept", "id": kept, "why": reason})
         else:
             desk.reporter.warn(f"{kept} stays: {reason}")
     if not desk.json:
-        count = len(outcome.certificates)
-        desk.reporter.say(f"{count} documents are gone, each with a certificate in the log; {len(outcome.kept)} stay")
+        reads = sum(leaf.category == READ.name for leaf in leaves)
+        gone = _amount(len(leaves) - reads, reads)
+        desk.reporter.say(f"{gone} are gone, each with a certificate in the log; {len(outcome.kept)} stay")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def hold(desk: Desk, ids: tuple[str, ...], who: str, why: str, until: date | None) -> None:
     """Keep documents beyond every end: an audit, an appeal, a lawsuit. Nothing that is held is ever disposed of.
 
-    Holds are counted: a document is free when the last hold on it has ended.
+    Holds are counted: a document is free when the last hold on it has ended. Audit records of who took it out stay, too.
     """
     from obhut.archive.actions.holds import hold as act
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     examples="""
     obhut archive rule own/research -s /srv/archive --years 15 --from "calendar year" --what "raw data" --why "sponsor"
     obhut archive rule own/research -s /srv/archive --years 20
+    obhut archive rule audit/read -s /srv/archive --years 5
     """,
 )
 @click.argument("name", metavar="CLASS")
@@ -38,7 +39,8 @@ def rule(
     """Make a class of your own (own/NAME), or lengthen one. The log keeps it, and verifiers count by it.
 
     A class only grows: said again with more years, it asks for more from today on, and the locks of its settled documents
-    are extended first. Nothing makes it shorter; for that make another class.
+    are extended first. Nothing makes it shorter; for that make another class. That of audit records (audit/read, of 3 years)
+    is lengthened in the same way.
     """
     from obhut.archive.actions.rules import Wish
     from obhut.archive.actions.rules import rule as act

@@ -43,4 +43,6 @@ def settle(desk: Desk) -> None:
         desk.reporter.say(f"{done.withdrawn} documents were withdrawn in time: their locks stay short")
     if done.open:
         desk.reporter.say(f"{done.open} documents stay until their event has come: `obhut archive event ID --date DAY`")
+    if done.reads:
+        desk.reporter.say(f"{done.reads} audit records are locked to their own end")
     desk.reporter.say(f"{done.documents} documents are locked for as long as the law asks; {done.waiting} wait")

@@ -44,6 +44,8 @@ def status(desk: Desk) -> None:
     out(
         f"{found.documents} documents, {found.settled} of them settled, {found.held} held; {found.disposed} disposed of"
     )
+    if found.reads or found.reads_disposed:
+        out(f"{found.reads} audit records of who took documents out; {found.reads_disposed} disposed of")
     if found.recipients:
         own, recovery = found.recipients
         out(f"encrypted: sealed to {own}, and to recover with to {recovery}")

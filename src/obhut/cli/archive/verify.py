@@ -60,6 +60,8 @@ def verify(desk: Desk, against: tuple[str, ...], witness: str | None, *, content
         for fault in verdict.faults:
             desk.reporter.warn(f"fault: {safe(fault.object)}: {safe(fault.what)}")
         amount = f"{verdict.documents} documents in {verdict.objects} objects, {format_bytes(verdict.bytes)}"
+        if verdict.reads or verdict.reads_disposed:
+            desk.reporter.say(f"{verdict.reads} audit records; {verdict.reads_disposed} were disposed of")
         for line in verdict.stamps:
             desk.reporter.say(f"time stamp: {line}")
         gone = f"; {verdict.disposed} were disposed of" if verdict.disposed else ""
