@@ -72,7 +72,7 @@ def settle(vault: Vault, key_path: Path, now: str) -> Settled:
         dates = _dates(seen, due, today)
         for at in range(0, len(dates), 2 * GROUP):
             vault.store.extend(dates[at : at + 2 * GROUP])
-        _extend_reads(seen, reads, today)
+        locked = _extend_reads(seen, reads, today)
         lasting.extend(seen, max(through, seen.ledger.settled_through()), today)
         filed = None
         if found:
@@ -80,7 +80,7 @@ def settle(vault: Vault, key_path: Path, now: str) -> Settled:
             [filed] = file(intake, seen, [Draft("settled", facts, through - 1)], now)
         holds.align(seen, today)
         swept = vault.store.sweep()
-    return Settled(len(dates) // 2, len(reads), len(withdrawn), unknown, to_come, waiting, swept, filed)
+    return Settled(len(dates) // 2, locked, len(withdrawn), unknown, to_come, waiting, swept, filed)
 
 
 def tell_event(vault: Vault, key_path: Path, id: str, day: date, why: str, now: str) -> tuple[Filed, date | None]:
@@ -143,12 +143,13 @@ def _due(seen: Survey, before: int) -> tuple[list[Document | Statement], int]:
     return due, documents - sum(isinstance(item, Document) for item in due)
 
 
-def _extend_reads(seen: Survey, reads: list[int], today: date) -> None:
-    """Locks of audit records last to the day on which they may go."""
+def _extend_reads(seen: Survey, reads: list[int], today: date) -> int:
+    """Locks of audit records last to the day on which they may go; gives of how many that is known."""
     days = [(seen.key(index), seen.ledger.free_from(index, today)) for index in reads]
     dates = [(key, _midnight(day)) for key, day in days if key is not None and day is not None]
     for at in range(0, len(dates), 2 * GROUP):
         seen.vault.store.extend(dates[at : at + 2 * GROUP])
+    return len(dates)
 
 
 def _dates(seen: Survey, due: list[Document], today: date) -> list[tuple[str, int]]:

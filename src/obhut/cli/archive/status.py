@@ -60,7 +60,7 @@ def status(desk: Desk) -> None:
     for title, header, rows in (
         ("Holds", ["ID", "Documents", "Who", "Why", "Until"],
          [[h["id"], str(h["documents"]), h["who"], h["why"], h["until"] or "until released"] for h in found.holds]),
-        ("Proposals", ["ID", "Documents left", "What", "Why", "Signed by"],
+        ("Proposals", ["ID", "Left", "What", "Why", "Signed by"],
          [[p["id"], str(p["documents"]), p["action"], p["why"], _signed(p)] for p in found.proposals]),
         ("The law asks for documents until the end of", ["Year", "Documents"],
          [[year, str(count)] for year, count in list(found.ends.items())[:_YEARS]]),
