@@ -1,9 +1,9 @@
-"""Makes an archive as this version writes it, with all that can happen in one: to be kept, and to verify for ever.
+"""Makes archives as this version writes them, with all that can happen in one: to be kept, and to verify for ever.
 
-    PYTHONPATH=tests:src python tests/golden.py FOLDER
+    PYTHONPATH=tests:src python tests/golden.py FOLDER [NUMBER]
 
-writes ``plain-1.tar.gz`` and ``sealed-1.tar.gz``. The ones in ``tests/data/archives`` are never made anew: another version
-of the format gets files of its own. Dates of locks are times of files, which tar keeps.
+writes ``plain-N.tar.gz`` and ``sealed-N.tar.gz``. The ones in ``tests/data/archives`` are never made anew: what is added to
+the format gets a life, and files, of its own. Dates of locks are times of files, which tar keeps.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import sys
 import tarfile
 import tempfile
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -25,9 +26,20 @@ from offices import Office, at
 #: The day on which they are looked at: after everything that happened in them.
 LOOKED_AT: Final = date(2036, 1, 1)
 
-#: Documents that are there then, and that went.
-LEFT: Final = 261
-GONE: Final = 2
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Documents that are there then, and that went; audit records likewise; and keys of the log."""
+
+    documents: int
+    disposed: int
+    reads: int = 0
+    reads_disposed: int = 0
+    keys: int = 1
+
+
+#: What is in the archives of each number.
+EXPECTED: Final = {"1": Expected(261, 2), "2": Expected(5, 1, 2, 3, 3)}
 
 
 def lived(base: Path, *, sealed: bool) -> Office:
@@ -62,6 +74,39 @@ def lived(base: Path, *, sealed: bool) -> Office:
     return office
 
 
+def lived_again(base: Path, *, sealed: bool) -> Office:
+    """Audit records that come and go, and changes of the log's key between them."""
+    office = Office(base, sealed=sealed, audit=True)
+    office.enrol("anna", "bert")
+    first = office.file(b"one", b"two", b"three", event=date(2026, 3, 1))
+    office.take(first[0])
+    office.rotate()
+    office.take(first[1])
+    office.file(b"", event=date(2026, 3, 1))
+    authority = Authority(base / "authority")
+    stamp.add_authority(office.vault(), office.key, "notary", "http://127.0.0.1/", authority.pem, at(office.today))
+    if not all(outcome.stamp for outcome in stamp.stamp(office.vault(), seconds(at(office.today)), authority.ask)):
+        raise SystemExit("no stamp")
+    office.wait(15)
+    office.settle()
+    office.take(first[2])
+    office.wait(20)
+    office.settle()
+    office.go_to(date(2030, 2, 1))
+    office.let_go()
+    office.take(first[0])
+    office.rotate()
+    office.go_to(date(2030, 3, 1))
+    office.settle()
+    office.file(b"old", event=date(2001, 1, 1))
+    office.file(b"new", event=date(2030, 1, 1))
+    office.go_to(date(2033, 12, 31))
+    office.settle()
+    office.let_go()
+    office.take(first[1])
+    return office
+
+
 def _let_withdrawn_go(office: Office) -> None:
     from obhut.archive.actions.survey import survey
 
@@ -84,12 +129,14 @@ def pack(office: Office, target: Path) -> None:
                 tar.add(path, path.name, filter=bare)
 
 
-def main(folder: Path) -> None:
-    for name, sealed in (("plain-1", False), ("sealed-1", True)):
+def main(folder: Path, number: str = "2") -> None:
+    life = {"1": lived, "2": lived_again}[number]
+    for kind in ("plain", "sealed"):
+        target = folder / f"{kind}-{number}.tar.gz"
         with tempfile.TemporaryDirectory() as base:
-            pack(lived(Path(base), sealed=sealed), folder / f"{name}.tar.gz")
-        print(folder / f"{name}.tar.gz", os.path.getsize(folder / f"{name}.tar.gz"))
+            pack(life(Path(base), sealed=kind == "sealed"), target)
+        print(target, os.path.getsize(target))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
