@@ -44,6 +44,9 @@ class Status:
     held: int
     #: To whom everything is sealed; nobody in an archive that is not encrypted.
     recipients: list[str]
+    #: The key that signs the log, and from which size on.
+    log_key: str
+    log_key_since: int
     #: What each authority says of the newest checkpoint that it stamped.
     stamps: list[str]
     people: list[dict[str, Any]]
@@ -61,8 +64,12 @@ def status(vault: Vault, now: str) -> Status:
     ledger = seen.ledger
     live = seen.live()
     ends = Counter(str(end.year) if (end := ledger.end(index, today)) else "open" for index in live)
+    size = vault.stated().checkpoint.size
+    changes = vault.keys.before(size).handovers
     return Status(
-        entries=vault.stated().checkpoint.size,
+        entries=size,
+        log_key=str(vault.keys.at(size)),
+        log_key_since=changes[-1].checkpoint.size if changes else 0,
         documents=len(live),
         disposed=len(ledger.gone.keys() & ledger.documents.keys()),
         reads=len(seen.live_reads()),

@@ -39,7 +39,7 @@ _KEY = click.option(
 _IDENTITY = click.option(
     "--identity",
     metavar="FILE",
-    help="The age identity that opens an encrypted archive.  [default: NAME.identity beside the key]",
+    help="The age identity that opens an encrypted archive.  [default: NAME.identity beside the default of --key-file]",
 )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     help="The day that the class counts from.  [default: when each file was last written]",
 )
 @click.option("--event-open", is_flag=True, help="That day has not come: the document stays until it has.")
-@click.option("--receipts", metavar="DIR", help="Write each receipt to DIR/ID.receipt.")
+@click.option("--receipts", metavar="DIR", help="Write each receipt to DIR/ID.receipt; DIR is made if it is not there.")
 def put(
     desk: Desk,
     files: tuple[bytes, ...],
@@ -60,9 +60,10 @@ def put(
     from obhut.cli.archive.desk import write_new
     from obhut.cli.console import safe
     from obhut.errors import ObhutError
+    from obhut.world import durable
 
-    if receipts is not None and not Path(receipts).is_dir():
-        raise ObhutError("io", receipts, "there is no such folder for receipts")
+    if receipts is not None and Path(receipts).exists() and not Path(receipts).is_dir():
+        raise ObhutError("io", receipts, "it is no folder for receipts")
     vault = desk.vault()
     if event_open and event_date is not None:
         raise click.UsageError("--event-date and --event-open exclude each other")
@@ -72,6 +73,7 @@ def put(
     for entry, receipt in take_in(vault, desk.key_path(vault.origin), wish, desk.now, desk.reporter):
         document = entry.document
         if receipts is not None:
+            durable.make_folder(receipts)
             write_new(str(Path(receipts) / f"{document.id}.receipt"), encode(receipt))
         if desk.json:
             desk.reporter.line(

@@ -46,6 +46,8 @@ def status(desk: Desk) -> None:
     )
     if found.reads or found.reads_disposed:
         out(f"{found.reads} audit records of who took documents out; {found.reads_disposed} disposed of")
+    since = f" since its entry {found.log_key_since}" if found.log_key_since else ""
+    out(f"its log is signed by {found.log_key}{since}")
     if found.recipients:
         own, recovery = found.recipients
         out(f"encrypted: sealed to {own}, and to recover with to {recovery}")
