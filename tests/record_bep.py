@@ -1,16 +1,20 @@
-"""Records what a real Syncthing says to a device that dials it: greeting, cluster config, index, an answer, the end.
+"""Records what a real Syncthing says and does, for tests that have none.
 
-    PYTHONPATH=tests:src python tests/record_bep.py PROGRAM FILE
+    python tests/record_bep.py session PROGRAM FILE
+    python tests/record_bep.py ignores PROGRAM FILE
 
-PROGRAM is a Syncthing, FILE gets the bytes that it sent, as they came. The recordings in ``tests/data/bep`` are read by the
-tests of ``crates/obhut-bep``. Python's ``ssl`` is enough for the side that dials.
+PROGRAM is a Syncthing. ``session``: FILE gets the bytes that it sends to a device that dials it (greeting, cluster config,
+index, an answer), as they come; Python's ``ssl`` is enough for that side. ``ignores``: FILE gets what it ignores by which
+lines. The recordings in ``tests/data/bep`` are read by the tests of ``crates/obhut-bep`` and ``crates/obhut-sync``.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
+import random
 import socket
 import ssl
 import struct
@@ -19,9 +23,13 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 FOLDER: Final = "recorded"
 KEY: Final = "key-of-the-recording"
@@ -143,8 +151,28 @@ def talk(port: int, ours: Path, ids: tuple[bytes, bytes]) -> bytes:
     return came
 
 
-def main(program: str, target: str) -> None:
-    """Starts it, talks to it, ends it."""
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A Syncthing that runs: its folder, its port, its API, our certificate, both ids."""
+
+    folder: Path
+    port: int
+    api: str
+    ours: Path
+    ids: tuple[bytes, bytes]
+
+    def ask(self, path: str, body: object = None, method: str = "GET") -> Any:
+        """An answer of its API."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.api}/{path}", data, {"X-API-Key": KEY}, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            text = answer.read()
+        return json.loads(text) if text.strip() else None
+
+
+@contextmanager
+def running(program: str, tree: Callable[[Path], None]) -> Iterator[Peer]:
+    """Starts one with a folder that was scanned; ends it, and nothing else."""
     with tempfile.TemporaryDirectory(prefix="obhut-") as name:
         base = Path(name)
         home, ours = base / "home", base / "ours"
@@ -161,17 +189,67 @@ def main(program: str, target: str) -> None:
                               env={**os.environ, "HOME": str(base)}) as child:  # fmt: skip
             try:
                 wait_for(f"http://127.0.0.1:{gui}/rest/system/ping", child)
-                scan = urllib.request.Request(
-                    f"http://127.0.0.1:{gui}/rest/db/scan?folder={FOLDER}", method="POST", headers={"X-API-Key": KEY}
-                )
-                urllib.request.urlopen(scan, timeout=PATIENCE).close()
                 ids = hashlib.sha256(theirs_der).digest(), hashlib.sha256(ours_der).digest()
-                came = talk(port, ours, ids)
+                peer = Peer(base / "folder", port, f"http://127.0.0.1:{gui}/rest", ours, ids)
+                peer.ask(f"db/scan?folder={FOLDER}", method="POST")
+                yield peer
             finally:
                 child.terminate()
-        Path(target).write_bytes(came)
-        print(f"{len(came)} bytes; they are {device_id(theirs_der)}, we are {device_id(ours_der)}")
+
+
+#: Parts of names, and of patterns, in which much matches something.
+PARTS: Final = ("a", "b", "ab", "A", "foo", "foo.txt", "x.b", "ä")
+LINES: Final = ("a", "/a", "a/", "a/**", "**/a", "/a/b", "a/b", "*", "/*", "*.txt", "*.b", "?", "/?", "[ab]", "[!a]", "[a-f]*", "{a,b}",
+                "{foo,x}.{txt,b}", "(?i)a", "(?i)/A/b", "f*o", "**b", "a**b", "a*b", "/foo/*", "/**/b", "foo*", "*o*", "x.?", "ä", "/a/*/b",
+                "a?", "{a,ab}/b", "**/foo/**", "/ab", "(?d)ab", "//a", "*/a", "*/*/a", "**")  # fmt: skip
+
+
+def deep_tree(root: Path) -> None:
+    """Files in directories three deep, with every part as a file and as a directory."""
+    for one in PARTS[:5]:
+        for two in PARTS[:5]:
+            (root / f"{one}.d" / f"{two}.d").mkdir(parents=True, exist_ok=True)
+            (root / one / two).mkdir(parents=True, exist_ok=True)
+            for three in PARTS:
+                (root / one / two / three).touch()
+    for part in PARTS[5:]:
+        (root / part).touch()
+        (root / "a.d" / part).touch()
+
+
+def ignored(peer: Peer, names: Sequence[str], lines: Sequence[str]) -> str:
+    """Which names it ignores by these lines: ``1``, or ``0``, for each."""
+    peer.ask(f"db/ignores?folder={FOLDER}", {"ignore": list(lines)}, "POST")
+    peer.ask(f"db/scan?folder={FOLDER}", method="POST")
+    found = ""
+    for name in names:
+        entry = peer.ask(f"db/file?folder={FOLDER}&file={urllib.parse.quote(name)}")
+        found += str(int(bool(entry["local"]["ignored"])))
+    return found
+
+
+def record_ignores(program: str, target: Path) -> None:
+    """A line with all names; then for each case a line with its lines, and one with what they ignore."""
+    draw = random.Random(1)
+    cases = [[line] for line in LINES]
+    for _ in range(60):
+        lines = draw.sample(LINES, draw.randint(2, 4))
+        cases.append([draw.choice(("", "", "!", "(?i)")) + line if line[0] not in "(/" else line for line in lines])
+    with running(program, deep_tree) as peer:
+        every = sorted(str(path.relative_to(peer.folder)) for path in peer.folder.rglob("*"))
+        names = draw.sample([name for name in every if not name.startswith(".st")], 120)
+        text = "\t".join(names) + "\n"
+        for lines in cases:
+            text += "\t".join(lines) + "\n" + ignored(peer, names, lines) + "\n"
+    target.write_text(text)
+
+
+def record_session(program: str, target: Path) -> None:
+    """What it says to whoever dials."""
+    with running(program, tree) as peer:
+        target.write_bytes(talk(peer.port, peer.ours, peer.ids))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    what, with_program, into = sys.argv[1:]
+    {"session": record_session, "ignores": record_ignores}[what](with_program, Path(into))
