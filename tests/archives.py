@@ -23,6 +23,8 @@ from obhut.log.note import Checkpoint, Note
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from obhut.world import durable
+
 
 ORIGIN = "example.org/archive"
 NOW = "2026-11-27T12:00:00Z"
@@ -187,6 +189,9 @@ class Failing(LocalStore):
 
     def copy_once(self, items: Sequence[Copied], until: int) -> None:
         self._maybe(lambda: LocalStore.copy_once(self, items, until))
+
+    def name_once(self, staged: durable.Staged, items: Sequence[tuple[int, str]]) -> None:
+        self._maybe(lambda: LocalStore.name_once(self, staged, items))
 
     def extend(self, items: Sequence[tuple[str, int]]) -> None:
         self._maybe(lambda: LocalStore.extend(self, items))

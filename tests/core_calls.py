@@ -145,6 +145,10 @@ def free_functions(base: Path, around: Callable[[str, Callable[[], Any]], Any]) 
     around(
         "copy_files", lambda: _core.copy_files(root, [("put/z", root + b"/put/x", digest, size)], 0o440, until=10**9)
     )
+    paths = [root + b"/put/x", root + b"/put/y"]
+    staged = around("StagedFiles.take", lambda: _core.StagedFiles.take(root, "put", paths, 0o440, until=None))
+    around("StagedFiles.name", lambda: staged.name([(0, "put/v")]))
+    around("StagedFiles.discard", staged.discard)
     ring = _core.AgeKeyring(secret := _core.age_identity(), [_core.age_recipient(secret) or ""])
     around("AgeKeyring.seal_files", lambda: ring.seal_files([(root + b"/put/x", digest, size, root + b"/sealed")], 1))
     around("AgeKeyring.read_files", lambda: ring.read_files([root + b"/sealed"], 1))

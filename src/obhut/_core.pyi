@@ -330,6 +330,23 @@ def random_bytes(count: int) -> bytes:
 def copy_files(root: bytes, items: list[tuple[str, bytes, str, int]], mode: int, *, until: int | None) -> None:
     """Copies of files, nothing replaced: key, path, SHA-256 in hex, size; ``source-changed`` if a file is not that any more."""
 
+@final
+class StagedFiles:
+    """Copies of files that are on the medium and have no names yet; those that get none are removed with this."""
+
+    @staticmethod
+    def take(root: bytes, folder: str, paths: list[bytes], mode: int, *, until: int | None) -> StagedFiles:
+        """Takes copies below ``folder`` of ``root``, hashed on the way; ``source-changed`` if a file changes meanwhile."""
+
+    def hashes(self) -> list[tuple[str, int]]:
+        """SHA-256 in hex and size of each."""
+
+    def name(self, items: list[tuple[int, str]]) -> None:
+        """Gives some of them, by their numbers, their keys, durably; ``file-exists`` where other bytes lie already."""
+
+    def discard(self) -> None:
+        """Removes those without names."""
+
 def postpone_files(root: bytes, items: list[tuple[str, int]]) -> None:
     """Moves times of last change (seconds since 1970) to later ones, durably; what is later already stays."""
 
@@ -337,7 +354,7 @@ def sync_folders(paths: list[bytes]) -> None:
     """Makes the names in folders last."""
 
 def hash_files(paths: list[bytes], threads: int) -> list[tuple[str, int]]:
-    """SHA-256 in hex and size of each file, in the order of the paths; 0 threads are one a processor."""
+    """SHA-256 in hex and size of each file, in the order of the paths; 0 threads are several a processor."""
 
 def display_name(name: bytes) -> str:
     """A file name escaped for terminals and messages."""

@@ -34,7 +34,7 @@ QUICK: Final = {
     *(f"Repository.{name}" for name in ("id", "version", "key_id", "location", "warnings", "store_is_append_only")),
     *("Repository.prefetch_index", "Repository.take_lock"),
     *("CoreError", "display_name", "harden_process", "exclude_match", "prune_plan_model", "restore_plan_model"),
-    "random_bytes",
+    *("random_bytes", "StagedFiles.hashes"),
     *("Signer.from_seed", "Signer.public", "Signer.sign", "verify_ed25519"),
     *("AgeKeyring.seal", "AgeKeyring.open", "age_identity", "age_recipient", "is_age_recipient"),
 }
@@ -44,7 +44,7 @@ def calls_of_the_core() -> set[str]:
     """Everything that can be called, by its name."""
     found = {"_store_contract"}
     for name, value in vars(_core).items():
-        if name in {"Store", "Job", "Lock", "Repository", "Signer", "AgeKeyring"}:
+        if name in {"Store", "Job", "Lock", "Repository", "Signer", "AgeKeyring", "StagedFiles"}:
             found |= {f"{name}.{method}" for method in vars(value) if not method.startswith("_")}
         elif callable(value) and not name.startswith("_"):
             found.add(name)

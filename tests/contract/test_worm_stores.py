@@ -66,6 +66,35 @@ def test_what_is_put_once_stays(store: Store) -> None:
         store.get("records/000/absent")
 
 
+def test_what_is_expected_is_read_as_ever(store: Store) -> None:
+    items = [(f"records/000/{number:03}-x", b"%d" % number) for number in range(5)]
+    store.put_once(items)
+    store.expect([*(key for key, _ in items), "records/000/absent"])
+    assert [store.get(key) for key, _ in items] == [data for _, data in items]
+
+
+def test_what_is_staged_is_no_key_before_it_has_its_name(store: Store, tmp_path: Path) -> None:
+    items = copies(tmp_path, b"one", b"", os.urandom(3_000_000), b"left")
+    until = now() + 5
+    staged = store.stage([item[1] for item in items], until)
+    assert (staged is None) == isinstance(store, S3Store), "a bucket takes nothing without its name"
+    if staged is None:
+        return
+    with staged:
+        assert staged.hashes == [(item[2], item[3]) for item in items]
+        assert store.keys("objects") == []
+        for _ in range(2):
+            store.name_once(staged, [(at, item[0]) for at, item in enumerate(items[:3])])
+        with refused("archive-damaged"):
+            store.name_once(staged, [(3, items[0][0])])
+    keys = sorted(item[0] for item in items[:3])
+    assert store.keys("objects") == keys
+    assert store.locks(keys) == [(until, False)] * 3
+    assert store.hashes([item[0] for item in items[:3]]) == [(item[2], item[3]) for item in items[:3]]
+    with refused("document-missing"):
+        store.stage([bytes(tmp_path / "absent")], until)
+
+
 def test_copies_are_hashed_on_the_way(store: Store, tmp_path: Path) -> None:
     items = copies(tmp_path, b"one", b"", os.urandom(3_000_000))
     store.copy_once(items, now() + 5)

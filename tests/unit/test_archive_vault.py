@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archives import NOW, ORIGIN, Broken, Copied, Failing, Item, Shelf, Silent, described
-from obhut.archive import keyfile
+from obhut.archive import inventory, keyfile
 from obhut.archive.actions import put, read
 from obhut.archive.record import LOG, object_key, record_key
 from obhut.archive.sequencer import Sequencer
@@ -86,6 +86,22 @@ def test_names_that_are_no_text_are_archived(shelf: Shelf) -> None:
     shelf.sound()
 
 
+@pytest.mark.parametrize(("most", "bytes_at_most"), [(1, 1 << 20), (3, 1 << 20), (256, 1), (256, 25), (256, 1 << 20)])
+def test_each_object_is_hashed_however_they_are_divided(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, most: int, bytes_at_most: int
+) -> None:
+    monkeypatch.setattr(inventory, "_SLICE", most)
+    monkeypatch.setattr(inventory, "_SLICE_BYTES", bytes_at_most)
+    entries = shelf.put(*[b"%d" % number * 7 for number in range(8)])
+    assert shelf.sound().objects == 8
+    for entry, _ in entries:
+        path = shelf.root / entry.document.key
+        path.chmod(0o640)
+        path.write_bytes(b"")
+    named = [fault.object for fault in shelf.verify().faults if "its bytes" in fault.what]
+    assert sorted(named) == sorted(entry.document.key for entry, _ in entries)
+
+
 class TestRefusals:
     def test_nothing_is_written_for_a_list_with_one_bad_file(self, shelf: Shelf, tmp_path: Path) -> None:
         good = shelf.source("good", b"good")
@@ -104,17 +120,40 @@ class TestRefusals:
             shelf.put(b"x", event=date(2026, 11, 29))
         assert shelf.sound().documents == 0
 
-    def test_a_document_that_changes_meanwhile(self, shelf: Shelf) -> None:
+    def test_a_document_that_changes_after_it_was_read(self, shelf: Shelf) -> None:
+        """What its record says is what was read; while it is read, the core refuses it (``worm/arrivals.rs``)."""
+
         class Changing(LocalStore):
-            def copy_once(self, items: Sequence[Copied], until: int) -> None:
+            def name_once(self, staged: durable.Staged, items: Sequence[tuple[int, str]]) -> None:
                 (shelf.sources / "document-0").write_bytes(b"another")
-                super().copy_once(items, until)
+                super().name_once(staged, items)
 
         shelf.put(b"first")
-        with refused("document-changed"):
-            shelf.put(b"second", store=Changing(shelf.root))
-        shelf.put(b"third")
+        [(logged, _)] = shelf.put(b"second", store=Changing(shelf.root))
+        assert (shelf.root / logged.document.key).read_bytes() == b"second"
         assert shelf.sound().documents == 2
+
+    def test_a_document_that_is_gone_before_it_is_read(self, shelf: Shelf) -> None:
+        class Losing(LocalStore):
+            def stage(self, paths: Sequence[bytes], until: int) -> durable.Staged:
+                (shelf.sources / "document-1").unlink()
+                return super().stage(paths, until)
+
+        shelf.put(b"first")
+        before = shelf.files()
+        with refused("document-missing"):
+            shelf.put(b"second", b"third", store=Losing(shelf.root))
+        assert shelf.files() == before, "the copy of the other one is gone"
+        assert shelf.sound().documents == 1
+
+    def test_copies_that_wait_for_their_names_go_with_a_group_that_fails(
+        self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(put, "GROUP", 2)
+        with pytest.raises(Broken):
+            shelf.put(*[b"%d" % number for number in range(6)], store=Failing(shelf.root, 2, kept=False))
+        assert [path for path in shelf.files() if "-tmp-" in path.name] == []
+        assert [path for path in shelf.files() if "objects" in path.parts] == []
 
     def test_places(self, tmp_path: Path) -> None:
         (tmp_path / "full").mkdir()

@@ -26,6 +26,12 @@
 //! Steps 1 to 3 for each file, one `syncfs` (an `fsync` each for few or large ones), step 5 for each, one `fsync` a
 //! folder (one `syncfs` for many). Each file is atomic; the group is not: after a crash or an error any subset of its files may have its names.
 //!
+//! # Files whose names are not known yet: [`Unnamed`]
+//!
+//! A group that ends after the sync ([`Group::unnamed`]): the bytes are on the medium under temporary names, in a folder
+//! above the one that they will lie in. Step 5 then moves them there, step 6 syncs the folders that got names. A
+//! temporary name that a crash brings back beside the new one is the same file, and skipped like all of them.
+//!
 //! # What cannot be promised
 //!
 //! - **A failed `fsync` loses data.** Linux reports a write-back error once and then marks the pages clean:
@@ -64,8 +70,10 @@ use crate::world::Timestamp;
 
 mod apart;
 mod group;
+mod unnamed;
 
 pub use group::{Group, postpone};
+pub use unnamed::{Unnamed, sync_folders};
 
 /// What to do if the name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,44 +261,10 @@ impl Staged<'_> {
         let folder = &self.folder.fd;
         let done = match existing {
             Existing::Replace => retry(|| fs::renameat(folder, &self.temp, folder, &self.name)),
-            Existing::Keep => self.place_new(),
+            Existing::Keep => place_new(folder, &self.temp, folder, &self.name),
         };
         done.map_err(|e| failure(&self.object, "rename", e))?;
         self.placed = true;
-        Ok(())
-    }
-
-    fn place_new(&self) -> Result<(), Errno> {
-        let folder = &self.folder.fd;
-        let (temp, name) = (&self.temp, &self.name);
-        match retry(|| fs::renameat_with(folder, temp, folder, name, RenameFlags::NOREPLACE)) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.place_by_link(),
-            done => done,
-        }
-    }
-
-    /// The way of the file systems without `RENAME_NOREPLACE`.
-    fn place_by_link(&self) -> Result<(), Errno> {
-        let folder = &self.folder.fd;
-        let (temp, name) = (&self.temp, &self.name);
-        match fs::linkat(folder, temp, folder, name, AtFlags::empty()) {
-            Ok(()) => {}
-            // NFS may repeat a request whose answer was lost and then finds its own link.
-            Err(Errno::EXIST) if fs::fstat(&self.file)?.st_nlink == 2 => {}
-            // Neither flag nor hard links (sshfs, exFAT by FUSE): look, then rename. Two writers of one
-            // name could pass the look together; names are hashes of the content, so the later one only
-            // replaces equal bytes. The config file is the exception, and its writer looks first as well.
-            Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK) => {
-                return match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(_) => Err(Errno::EXIST),
-                    Err(Errno::NOENT) => retry(|| fs::renameat(folder, temp, folder, name)),
-                    Err(errno) => Err(errno),
-                };
-            }
-            Err(errno) => return Err(errno),
-        }
-        // The file has its name; a temporary name that cannot be removed is only untidy.
-        let _ = fs::unlinkat(folder, temp, AtFlags::empty());
         Ok(())
     }
 }
@@ -301,6 +275,37 @@ impl Drop for Staged<'_> {
             let _ = fs::unlinkat(&self.folder.fd, &self.temp, AtFlags::empty());
         }
     }
+}
+
+/// Gives a temporary file its name; `file-exists` if that is taken.
+fn place_new(from: &OwnedFd, temp: &OsStr, to: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    match retry(|| fs::renameat_with(from, temp, to, name, RenameFlags::NOREPLACE)) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => place_by_link(from, temp, to, name),
+        done => done,
+    }
+}
+
+/// The way of the file systems without `RENAME_NOREPLACE`.
+fn place_by_link(from: &OwnedFd, temp: &OsStr, to: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    match fs::linkat(from, temp, to, name, AtFlags::empty()) {
+        Ok(()) => {}
+        // NFS may repeat a request whose answer was lost and then finds its own link.
+        Err(Errno::EXIST) if fs::statat(from, temp, AtFlags::SYMLINK_NOFOLLOW)?.st_nlink == 2 => {}
+        // Neither flag nor hard links (sshfs, exFAT by FUSE): look, then rename. Two writers of one
+        // name could pass the look together; names are hashes of the content, so the later one only
+        // replaces equal bytes. The config file is the exception, and its writer looks first as well.
+        Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK) => {
+            return match fs::statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Err(Errno::EXIST),
+                Err(Errno::NOENT) => retry(|| fs::renameat(from, temp, to, name)),
+                Err(errno) => Err(errno),
+            };
+        }
+        Err(errno) => return Err(errno),
+    }
+    // The file has its name; a temporary name that cannot be removed is only untidy.
+    let _ = fs::unlinkat(from, temp, AtFlags::empty());
+    Ok(())
 }
 
 /// Writes the file at `path` atomically and durably; its folder must exist. A symbolic link at `path` is

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use rustix::buffer::spare_capacity;
 use sha2::{Digest, Sha256};
 
 use crate::age::{self, Identity, open};
@@ -18,14 +18,21 @@ use crate::id::Id;
 use crate::job::Control;
 use crate::pool;
 
-/// Read at a time.
-const PIECE: usize = 1 << 20;
+mod arrivals;
+mod hashing;
+
+pub use arrivals::{Arrivals, take};
+use hashing::hash_file;
+pub use hashing::hash_files;
+
+/// Read at a time: two of them stay in a processor's cache from the reading to the hashing and the writing.
+const PIECE: usize = 256 << 10;
 /// Up to so many files are one thread's work.
 const FEW: usize = 8;
-/// Copies of so many bytes are synced one by one, by whoever writes them ([`Group`]): while some threads wait for the
-/// medium, others hash. So there are several a processor.
+/// Copies of so many bytes are synced one by one, by whoever writes them ([`Group`]).
 const LARGE: u64 = 256 << 10;
-const OVERLAP: usize = 4;
+/// Threads a processor: while some wait for the medium, others hash.
+pub const OVERLAP: usize = 4;
 /// Folders are for their owner and for those of the group who may look.
 const FOLDER: u32 = 0o750;
 
@@ -46,6 +53,15 @@ impl Content {
             Content::Copy(_, _, size) | Content::Opened(_, _, size, _) => *size,
         }
     }
+
+    fn wanted(&self) -> (Id, u64) {
+        match self {
+            Content::Bytes(bytes) => (Id::of(bytes), bytes.len() as u64),
+            Content::Copy(_, digest, size) | Content::Opened(_, digest, size, _) => {
+                (*digest, *size)
+            }
+        }
+    }
 }
 
 /// Puts contents under their keys, all of them durable in the end. They get their names in the order given, after all
@@ -62,6 +78,16 @@ pub fn put_once(
     until: Option<i64>,
 ) -> Result<()> {
     put(root, items, mode, until, Existing::Keep)
+}
+
+/// How many write so many files. Few are the caller's own work: faults can then be injected into each call
+/// (docs/design/faults.md).
+fn threads(files: usize, large: bool) -> usize {
+    match files {
+        0..=FEW => 1,
+        _ if large => OVERLAP * pool::threads(0),
+        _ => pool::threads(0),
+    }
 }
 
 /// Moves the dates of locks to later ones, durably; one that is later already stays.
@@ -89,90 +115,51 @@ pub fn put(
     let group = Group::dated(until);
     let known = Mutex::new(Vec::new());
     let numbered: Vec<_> = items.iter().enumerate().collect();
-    // Few files are the caller's own work: faults can then be injected into each call (docs/design/faults.md).
-    let large = |item: &(String, Content)| item.1.size() >= LARGE;
-    let threads = match items.len() {
-        0..=FEW => 1,
-        _ if items.iter().any(large) => OVERLAP * pool::threads(0),
-        _ => pool::threads(0),
-    };
-    let nothing = || Ok(());
+    let threads = threads(items.len(), items.iter().any(|item| item.1.size() >= LARGE));
+    let room = || Ok(Vec::new());
     let control = Control::default();
-    pool::each(
-        &numbered,
-        threads,
-        &control,
-        nothing,
-        |(), (place, item)| {
-            let (key, content) = item;
-            let (parent, name) = split(key)?;
-            let folder = &folders[parent];
-            if existing == Existing::Keep && holds(&root.join(key), key, content)? {
-                known
-                    .lock()
-                    .expect("no panic while it is held")
-                    .push(folder);
-                return Ok(());
+    pool::each(&numbered, threads, &control, room, |room, (place, item)| {
+        let (key, content) = item;
+        let (parent, name) = split(key)?;
+        let folder = &folders[parent];
+        if existing == Existing::Keep && holds(root, key, || content.wanted())? {
+            known
+                .lock()
+                .expect("no panic while it is held")
+                .push(folder);
+            return Ok(());
+        }
+        match content {
+            Content::Bytes(bytes) => group.add(*place, folder, name, bytes, mode, key),
+            Content::Copy(source, digest, size) => {
+                let mut copy = Copy::begin(source, *digest, *size)?;
+                group.add_pieces(*place, folder, name, mode, key, room, |piece| {
+                    copy.next(piece)
+                })
             }
-            match content {
-                Content::Bytes(bytes) => group.add(*place, folder, name, bytes, mode, key),
-                Content::Copy(source, digest, size) => {
-                    let mut copy = Copy::begin(source, *digest, *size)?;
-                    group.add_pieces(*place, folder, name, mode, key, |piece| copy.next(piece))
-                }
-                Content::Opened(source, digest, size, identity) => {
-                    let mut opened = age::Opened::begin(source, identity)?;
-                    let promised = (*digest, *size);
-                    group.add_pieces(*place, folder, name, mode, key, |piece| {
-                        opened.next(piece, promised)
-                    })
-                }
+            Content::Opened(source, digest, size, identity) => {
+                let mut opened = age::Opened::begin(source, identity)?;
+                let promised = (*digest, *size);
+                group.add_pieces(*place, folder, name, mode, key, room, |piece| {
+                    opened.next(piece, promised)
+                })
             }
-        },
-    )?;
+        }
+    })?;
     group.commit(existing)?;
     // Whoever wrote these may not have come to it.
     let known = known.into_inner().expect("no panic while it was held");
     known.into_iter().try_for_each(Folder::sync)
 }
 
-/// SHA-256 and size of each file; the first error ends it.
-pub fn hash_files(paths: &[PathBuf], threads: usize, control: &Control) -> Result<Vec<(Id, u64)>> {
-    let found = Mutex::new(vec![(Id::ZERO, 0); paths.len()]);
-    let numbered: Vec<_> = paths.iter().enumerate().collect();
-    let piece = || Ok(Vec::new());
-    pool::each(&numbered, threads, control, piece, |piece, (at, path)| {
-        let hashed = hash_file(path, piece, control)?;
-        found.lock().expect("no panic while it is held")[*at] = hashed;
-        Ok(())
-    })?;
-    Ok(found.into_inner().expect("no panic while it was held"))
-}
-
-fn hash_file(path: &Path, piece: &mut Vec<u8>, control: &Control) -> Result<(Id, u64)> {
-    let (mut file, about) = open(path)?;
-    let mut hasher = Sha256::new();
-    let mut size = 0;
-    while read(&mut file, piece, &about)? {
-        control.check()?;
-        hasher.update(&piece);
-        size += piece.len() as u64;
-    }
-    Ok((Id(hasher.finalize().into()), size))
-}
-
-/// Whether the file is there with this content.
-fn holds(path: &Path, key: &str, content: &Content) -> Result<bool> {
-    let found = match hash_file(path, &mut Vec::new(), &Control::default()) {
+/// Whether the file is there with this hash and so many bytes.
+fn holds(root: &Path, key: &str, wanted: impl FnOnce() -> (Id, u64)) -> Result<bool> {
+    let found = match hash_file(&root.join(key), &mut Vec::new(), &Control::default()) {
         Ok(found) => found,
         Err(error) if error.code() == Code::FileMissing => return Ok(false),
         Err(error) => return Err(error),
     };
-    let wanted = match content {
-        Content::Bytes(bytes) => (Id::of(bytes), bytes.len() as u64),
-        Content::Copy(_, digest, size) | Content::Opened(_, digest, size, _) => (*digest, *size),
-    };
-    if found == wanted {
+    if found == wanted() {
         return Ok(true);
     }
     let detail = "other bytes lie there already";
@@ -202,9 +189,7 @@ impl Copy {
 
     /// The next piece; at the end the hash must be the one that was promised.
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
-        let changed = || Error::new(Code::SourceChanged, &*self.about, "while it was being read");
-        // Room for all of it and for the look behind it, at once.
-        piece.reserve((self.left.min(PIECE as u64) + 1) as usize);
+        let changed = || changed(&self.about);
         if read(&mut self.file, piece, &self.about)? {
             let left = self.left.checked_sub(piece.len() as u64);
             self.left = left.ok_or_else(changed)?;
@@ -219,12 +204,17 @@ impl Copy {
     }
 }
 
+fn changed(about: &str) -> Error {
+    Error::new(Code::SourceChanged, about, "while it was being read")
+}
+
 /// The next piece of a file; `false` at its end.
 fn read(file: &mut File, piece: &mut Vec<u8>, about: &str) -> Result<bool> {
     piece.clear();
-    let limit = PIECE as u64;
-    let count = file.take(limit).read_to_end(piece);
-    Ok(count.map_err(|e| Error::io(about, &e))? > 0)
+    piece.reserve_exact(PIECE);
+    let next = || rustix::io::read(&*file, spare_capacity(piece));
+    let count = rustix::io::retry_on_intr(next).map_err(|e| Error::io(about, &e.into()))?;
+    Ok(count > 0)
 }
 
 /// Folder and name of a key.
@@ -363,29 +353,6 @@ mod tests {
         let error = put_once(&absent, &[bytes("a/x", b"")], 0o400, None).unwrap_err();
         assert_eq!(error.code(), Code::FileMissing);
         assert!(!absent.exists());
-    }
-
-    #[test]
-    fn hashes_come_in_the_order_of_the_paths() {
-        let folder = tempfile::tempdir().unwrap();
-        let contents: Vec<Vec<u8>> = (0..40).map(|n| vec![n; usize::from(n) * 300]).collect();
-        let paths: Vec<PathBuf> = (0..40).map(|n| folder.path().join(n.to_string())).collect();
-        for (path, content) in paths.iter().zip(&contents) {
-            std::fs::write(path, content).unwrap();
-        }
-        let expected: Vec<_> = contents
-            .iter()
-            .map(|c| (Id::of(c), c.len() as u64))
-            .collect();
-        for threads in [1, 3] {
-            let found = hash_files(&paths, threads, &Control::default()).unwrap();
-            assert_eq!(found, expected);
-        }
-        let absent = [folder.path().join("absent")];
-        let error = hash_files(&absent, 2, &Control::default()).unwrap_err();
-        assert_eq!(error.code(), Code::FileMissing);
-        let error = hash_files(&[folder.path().to_owned()], 1, &Control::default());
-        assert_eq!(error.unwrap_err().code(), Code::InvalidArgument);
     }
 
     #[test]

@@ -48,6 +48,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ed25519::verify_ed25519, module)?)?;
     module.add_function(wrap_pyfunction!(world::durable_write, module)?)?;
     module.add_function(wrap_pyfunction!(world::display_name, module)?)?;
+    module.add_class::<worm::StagedFiles>()?;
     module.add_function(wrap_pyfunction!(worm::put_files, module)?)?;
     module.add_function(wrap_pyfunction!(worm::copy_files, module)?)?;
     module.add_function(wrap_pyfunction!(worm::postpone_files, module)?)?;

@@ -1,13 +1,15 @@
 //! Write-once files below a folder.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use obhut_core::durable::{self, Existing, Folder};
+use obhut_core::error::{Code, Error};
 use obhut_core::id::Id;
 use obhut_core::job::Control;
 use obhut_core::pool;
-use obhut_core::world::{Random, SystemRandom};
-use obhut_core::worm::{self, Content};
+use obhut_core::world::{Clock, Random, SystemClock, SystemRandom};
+use obhut_core::worm::{self, Arrivals, Content};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -61,6 +63,62 @@ pub fn copy_files(
     convert(py.detach(|| worm::put_once(&root, &items, mode, until)))
 }
 
+/// Copies of files that are on the medium and have no names yet.
+#[pyclass(frozen, module = "obhut._core")]
+pub struct StagedFiles {
+    inner: Mutex<Option<Arrivals>>,
+}
+
+#[pymethods]
+impl StagedFiles {
+    /// Takes copies below `folder` of `root`, hashed on the way.
+    #[staticmethod]
+    #[pyo3(signature = (root, folder, paths, mode, *, until))]
+    fn take(
+        py: Python<'_>,
+        root: &[u8],
+        folder: &str,
+        paths: Vec<Vec<u8>>,
+        mode: u32,
+        until: Option<i64>,
+    ) -> PyResult<Self> {
+        let root = path(root);
+        let paths: Vec<PathBuf> = paths.iter().map(|p| path(p)).collect();
+        let began = SystemClock.now();
+        let take = || worm::take(&root, folder, &paths, mode, until, began);
+        let inner = Mutex::new(Some(convert(py.detach(take))?));
+        Ok(Self { inner })
+    }
+
+    /// SHA-256 in hex and size of each.
+    fn hashes(&self) -> Vec<(String, u64)> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = inner.iter().flat_map(Arrivals::found);
+        found.map(|(id, size)| (id.hex(), size)).collect()
+    }
+
+    /// Gives some of them, by their numbers, their keys.
+    fn name(&self, py: Python<'_>, items: Vec<(usize, String)>) -> PyResult<()> {
+        let name = || match &mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(arrivals) => arrivals.name(&items),
+            None => Err(Error::new(Code::InvalidArgument, "", "they are gone")),
+        };
+        convert(py.detach(name))
+    }
+
+    /// Removes those without names.
+    fn discard(&self, py: Python<'_>) {
+        py.detach(|| {
+            drop(
+                self.inner
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
+            )
+        });
+    }
+}
+
 /// Moves the dates of locks (times of last change, seconds since 1970) to later ones.
 #[pyfunction]
 pub fn postpone_files(py: Python<'_>, root: &[u8], items: Vec<(String, i64)>) -> PyResult<()> {
@@ -76,7 +134,7 @@ pub fn sync_folders(py: Python<'_>, paths: Vec<Vec<u8>>) -> PyResult<()> {
     convert(py.detach(sync))
 }
 
-/// SHA-256 in hex and size of each file.
+/// SHA-256 in hex and size of each file; 0 threads are several a processor.
 #[pyfunction]
 pub fn hash_files(
     py: Python<'_>,
@@ -84,7 +142,12 @@ pub fn hash_files(
     threads: usize,
 ) -> PyResult<Vec<(String, u64)>> {
     let paths: Vec<PathBuf> = paths.iter().map(|p| path(p)).collect();
-    let hash = || worm::hash_files(&paths, pool::threads(threads), &Control::default());
+    // While some wait for the disk, others hash.
+    let threads = match threads {
+        0 => worm::OVERLAP * pool::threads(0),
+        told => told,
+    };
+    let hash = || worm::hash_files(&paths, threads, &Control::default());
     let found = convert(py.detach(hash))?;
     Ok(found
         .into_iter()

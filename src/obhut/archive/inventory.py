@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from obhut.archive.judge import Files, Progress, Verdict
     from obhut.archive.ledger import Ledger
 
-#: Objects that are hashed between two looks at progress.
-SLICE: Final = 64
+#: Objects that are hashed between two looks at progress: so many, or of so many bytes.
+_SLICE: Final = 256
+_SLICE_BYTES: Final = 256 << 20
 
 #: Keys whose locks are asked for together.
 _ASKED: Final = 256
@@ -138,6 +139,9 @@ class Inventory:
         """Each leaf has its record, and each record its leaf."""
         waiting: list[tuple[str, int, bool]] = []
         for index in range(len(leaves)):
+            if index % _ASKED == 0:
+                following = range(index, min(index + _ASKED, len(leaves)))
+                self.files.expect([key for other in following for key in self._of(other)])
             found = self._of(index)
             if index in ledger.gone:
                 self._gone(index, found, ledger)
@@ -251,11 +255,21 @@ class Inventory:
         words = "no record names it; it is kept, and nobody knows what it is"
         self.verdict.remarks += [Fault(key, words) for key in strange]
         total = sum(self._objects[key].size for key in keys)
-        for at in range(0, len(keys), SLICE):
-            part = keys[at : at + SLICE]
+        for part in self._slices(keys):
             self._hash_some(part)
             self.verdict.objects += len(part)
             progress(self.verdict, len(keys), total)
+
+    def _slices(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
+        """All of them, in order, in parts; each part ends with a wait for the slowest."""
+        first = size = 0
+        for at, key in enumerate(keys):
+            if at > first and (at - first == _SLICE or size + self._objects[key].size > _SLICE_BYTES):
+                yield keys[first:at]
+                first, size = at, 0
+            size += self._objects[key].size
+        if keys:
+            yield keys[first:]
 
     def _hash_some(self, part: Sequence[str]) -> None:
         for key, found in zip(part, self.files.hashed(part), strict=True):

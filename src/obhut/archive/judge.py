@@ -34,6 +34,9 @@ class Files(Protocol):
     def get(self, key: str) -> bytes:
         """The bytes of a key. Raises ``OSError``."""
 
+    def expect(self, keys: Sequence[str]) -> None:
+        """These will be asked for next, one by one: whoever can has them at hand then."""
+
     def keys(self, folder: str) -> list[str]:
         """All keys below a folder."""
 

@@ -126,6 +126,9 @@ class S3Store:
             raise self._missing(key, error) from None
         return data
 
+    def expect(self, keys: Sequence[str]) -> None:
+        """A request each, when they are asked for."""
+
     def keys(self, folder: str) -> list[str]:
         """All keys below a folder, in order, those that a delete marker hides among them."""
         return sorted({version.key for version in self._versions(f"{folder}/") if not version.marker})
@@ -198,6 +201,12 @@ class S3Store:
     def copy_once(self, items: Sequence[tuple[str, bytes, str, int]], until: int) -> None:
         """Copies of files, likewise; the server compares the digest."""
         self._each(lambda item: self._copy(*item, until), items)
+
+    def stage(self, paths: Sequence[bytes], until: int) -> None:
+        """A bucket takes nothing without its name and its digest."""
+
+    def name_once(self, staged: durable.Staged, items: Sequence[tuple[int, str]]) -> None:
+        """Nothing is staged."""
 
     def _copy(self, key: str, path: bytes, digest: str, size: int, until: int) -> None:
         put = self._put_whole if size <= LARGEST else self._put_parts

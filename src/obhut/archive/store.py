@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -28,6 +28,9 @@ _UNFINISHED: Final = re.compile(
 
 #: Where a mark lies that the file of a key is held.
 _HOLDS: Final = "holds"
+
+#: Where the bytes of documents lie, and where they wait for their names.
+_OBJECTS: Final = "objects"
 
 #: Names of files that are being written (``crates/obhut-core/src/durable.rs``).
 _TEMPORARY: Final = re.compile(r"-tmp-[0-9a-f]{16}$")
@@ -72,6 +75,9 @@ class Store(Protocol):
     def get(self, key: str) -> bytes:
         """The bytes of a key. Raises :class:`FileNotFoundError`."""
 
+    def expect(self, keys: Sequence[str]) -> None:
+        """These will be read next, one by one: the place may begin to read them."""
+
     def keys(self, folder: str) -> list[str]:
         """All keys below a folder, in order; what a stop left half written is none."""
 
@@ -83,6 +89,15 @@ class Store(Protocol):
 
     def copy_once(self, items: Sequence[tuple[str, bytes, str, int]], until: int) -> None:
         """Copies of files, likewise: key, path, SHA-256 in hex, bytes."""
+
+    def stage(self, paths: Sequence[bytes], until: int) -> durable.Staged | None:
+        """Copies of documents without names, durable when it returns; nothing where documents are rather hashed first.
+
+        Raises ``document-missing``, ``document-changed``.
+        """
+
+    def name_once(self, staged: durable.Staged, items: Sequence[tuple[int, str]]) -> None:
+        """Gives staged copies, by their numbers, their keys; durable when it returns. Raises ``archive-damaged``."""
 
     def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
         """The growing edge of a log: in the place of what was written there and never stated.
@@ -198,6 +213,16 @@ class LocalStore:
         with open(self._base + key, "rb") as file:  # noqa: PTH123  (hundreds of thousands of them: a Path takes as long)
             return file.read()
 
+    def expect(self, keys: Sequence[str]) -> None:
+        """The disk reads all of them at once, and whoever reads one does not wait for it."""
+        for key in keys:
+            with suppress(OSError):  # whoever reads it names what is wrong
+                file = os.open(self._base + key, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                try:
+                    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+                finally:
+                    os.close(file)
+
     def keys(self, folder: str) -> list[str]:
         """All keys below a folder, in order."""
         found = []
@@ -219,6 +244,22 @@ class LocalStore:
         """Copies of files, likewise."""
         with _told():
             durable.copy_files(self.root, items, mode=_KEPT, until=until)
+
+    def stage(self, paths: Sequence[bytes], until: int) -> durable.Staged:
+        """Copies below ``objects``, each read once."""
+        try:
+            return durable.Staged(self.root, _OBJECTS, paths, mode=_KEPT, until=until)
+        except ObhutError as error:
+            if error.id == "source-changed":
+                raise ObhutError("document-changed", error.object, error.detail) from error
+            if error.object not in {durable.Staged.shown(path) for path in paths}:
+                raise  # it is the archive's place that fails
+            raise ObhutError("document-missing", error.object, error.detail) from error
+
+    def name_once(self, staged: durable.Staged, items: Sequence[tuple[int, str]]) -> None:
+        """They are moved there."""
+        with _told():
+            staged.name(items)
 
     def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:  # noqa: ARG002
         """Bytes in the place of what is there; dates come with `settle`."""
@@ -327,7 +368,7 @@ class LocalStore:
         """
         left = [
             Path(path) / name
-            for folder in ("log", "records", "objects", _HOLDS)
+            for folder in ("log", "records", _OBJECTS, _HOLDS)
             for path, _, files in os.walk(self.root / folder)
             for name in files
             if _TEMPORARY.search(name)

@@ -186,6 +186,9 @@ class _Folder:
         except AgeError as error:
             raise OSError(f"{key}: {error}") from None
 
+    def expect(self, keys: Sequence[str]) -> None:
+        pass
+
     def keys(self, folder: str) -> list[str]:
         found = (path for path in (self._root / folder).rglob("*") if not path.is_dir())
         return sorted(str(path.relative_to(self._root)) for path in found if "-tmp-" not in path.name)

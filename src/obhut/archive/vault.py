@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from obhut.archive.sealing import Encryption, Ready, Seals
     from obhut.archive.store import Store
     from obhut.log.note import Note
+    from obhut.world.durable import Staged
     from obhut.world.secret import Signer
 
 #: How long a new document is locked at first: time enough to find that it is misfiled, and to settle it.
@@ -231,16 +232,24 @@ class Intake:
     def __init__(self, vault: Vault, log: Sequencer) -> None:
         self._store = vault.store
         self._seals = vault.seals
+        self._sealed = bool(vault.described.recipients)
         self._log = log
         #: The documents of the last :meth:`put`, whatever became of it.
         self.begun: list[Logged] = []
         #: What :meth:`recover` found: logged now, and dropped.
         self.recovered: tuple[list[Logged], list[str]] = ([], [])
 
-    def put(self, documents: Sequence[Incoming]) -> tuple[list[Logged], Note]:
+    def stage(self, paths: Sequence[bytes], received: str) -> Staged | None:
+        """Copies that wait for :meth:`put`, in a folder: nothing of them has a name before their records are durable.
+
+        Sealed documents are not staged: what lies in the open in the archive's place would stay there after a stop.
+        """
+        return None if self._sealed else self._store.stage(paths, seconds(received) + FIRST_LOCK)
+
+    def put(self, documents: Sequence[Incoming], staged: Staged | None = None) -> tuple[list[Logged], Note]:
         """Archives documents; gives their records, and the checkpoint that covers them all. Nothing is told before.
 
-        All were received at one time.
+        All were received at one time. ``staged`` are copies of them, in their order.
         """
         until = seconds(documents[0].received) + FIRST_LOCK
         sources = {new.digest: sealing.Source(new.path, new.digest, new.size) for new in documents}
@@ -253,7 +262,11 @@ class Intake:
             keys = [(record_key(entry.document.id), self._seals.seal(entry.record)) for entry in records]
             early = self._store.lock_early
             self._store.put_once(keys, until if early else None)
-            self._put_objects({entry.document.digest: entry.document for entry in records}, ready, until)
+            if staged is None:
+                self._put_objects({entry.document.digest: entry.document for entry in records}, ready, until)
+            else:
+                places = {entry.document.key: at for at, entry in enumerate(records)}
+                self._store.name_once(staged, [(at, key) for key, at in places.items()])
         # One that was there already may have had a shorter lock.
         objects = dict.fromkeys(entry.document.key for entry in records)
         self._store.extend([(key, until) for key in objects] + ([] if early else [(key, until) for key, _ in keys]))

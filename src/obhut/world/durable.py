@@ -6,7 +6,7 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from obhut.errors import converted
 
@@ -61,6 +61,41 @@ def copy_files(
         _core.copy_files(os.fsencode(root), list(items), mode, until=until)
 
 
+class Staged:
+    """Copies of files that are on the medium and have no names yet; those that get none go when this ends."""
+
+    def __init__(
+        self, root: str | os.PathLike[str], folder: str, paths: Sequence[bytes], *, mode: int, until: int | None
+    ) -> None:
+        """Takes the copies, below a folder of ``root``, each read once. Raises ``source-changed`` if one changes meanwhile."""
+        from obhut import _core
+
+        with converted():
+            self._files = _core.StagedFiles.take(os.fsencode(root), folder, list(paths), mode, until=until)
+        #: SHA-256 in hex and size of each.
+        self.hashes = self._files.hashes()
+
+    @staticmethod
+    def shown(path: bytes) -> str:
+        """How errors name what is copied; those that name anything else are of the place that it is copied to."""
+        from obhut import _core
+
+        return _core.display_name(path)
+
+    def name(self, items: Sequence[tuple[int, str]]) -> None:
+        """Gives some of them, by their numbers, their keys, durably. Raises ``file-exists`` where other bytes lie already."""
+        with converted():
+            self._files.name(list(items))
+
+    def __enter__(self) -> Self:
+        """Until they have names."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Removes those without."""
+        self._files.discard()
+
+
 def postpone_files(root: str | os.PathLike[str], items: Sequence[tuple[str, int]]) -> None:
     """Moves times of last change (seconds since 1970) below ``root`` to later ones, durably; what is later already stays."""
     from obhut import _core
@@ -70,7 +105,7 @@ def postpone_files(root: str | os.PathLike[str], items: Sequence[tuple[str, int]
 
 
 def hash_files(paths: Sequence[bytes], threads: int = 0) -> list[tuple[str, int]]:
-    """SHA-256 in hex and size of each file; on all processors unless told otherwise."""
+    """SHA-256 in hex and size of each file; on all processors, and with as many reads at once as a disk likes, unless told otherwise."""
     from obhut import _core
 
     with converted():

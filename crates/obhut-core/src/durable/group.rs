@@ -3,16 +3,19 @@
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{self, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
-use super::{Existing, Folder, Staged, failure, retry, sync_fd, write_at, written_back};
+use super::{
+    Existing, Folder, Staged, Unnamed, failure, retry, sync_fd, sync_folders, write_at,
+    written_back,
+};
 use crate::error::{Code, Error, Result};
 
 /// Up to so many files of a group are synced one by one: syncing the whole file system waits for what others write, too.
-const FEW: usize = 8;
+pub(super) const FEW: usize = 8;
 
 /// A larger file is synced by whoever wrote it, while others are still being written.
 const LARGE: u64 = 256 << 10;
@@ -64,7 +67,9 @@ impl<'f> Group<'f> {
         )
     }
 
-    /// The same for a content that comes in pieces: `next` is called until it gives nothing.
+    /// The same for a content that comes in pieces: `next` is called until it gives nothing. `piece` is room that whoever
+    /// adds many files keeps.
+    #[allow(clippy::too_many_arguments)] // As `add`, and the room.
     pub fn add_pieces(
         &self,
         place: usize,
@@ -72,14 +77,14 @@ impl<'f> Group<'f> {
         name: &OsStr,
         mode: u32,
         object: &str,
+        piece: &mut Vec<u8>,
         mut next: impl FnMut(&mut Vec<u8>) -> Result<bool>,
     ) -> Result<()> {
         self.within(folder, object)?;
         let mut length = 0;
         let staged = folder.stage_with(name, mode, object, |file| {
-            let mut piece = Vec::new();
-            while next(&mut piece)? {
-                write_at(file, &piece, length, object)?;
+            while next(piece)? {
+                write_at(file, piece, length, object)?;
                 length += piece.len() as u64;
             }
             Ok(())
@@ -124,6 +129,28 @@ impl<'f> Group<'f> {
     /// Syncs everything, gives all files their names, syncs the folders. On an error some files may have
     /// their names already; the temporary files of the others are removed.
     pub fn commit(self, existing: Existing) -> Result<()> {
+        let mut inner = self.synced()?;
+        let mut folders: Vec<&Folder> = Vec::new();
+        for (_, staged, _) in &mut inner.staged {
+            staged.place(existing)?;
+            if !folders.iter().any(|f| std::ptr::eq(*f, staged.folder)) {
+                folders.push(staged.folder);
+            }
+        }
+        sync_folders(&folders)
+    }
+
+    /// Syncs everything and gives no names: that is left to whoever gets the files, which all lie in `folder`, in the order
+    /// of their places.
+    pub fn unnamed(self, folder: &Arc<Folder>) -> Result<Vec<Unnamed>> {
+        let staged = self.synced()?.staged.into_iter();
+        Ok(staged
+            .map(|(_, staged, _)| Unnamed::of(staged, folder))
+            .collect())
+    }
+
+    /// The files in the order of their places; their bytes are on the medium.
+    fn synced(self) -> Result<GroupInner<'f>> {
         let inner = self.inner.into_inner();
         let mut inner = inner.unwrap_or_else(PoisonError::into_inner);
         inner.staged.sort_by_key(|(place, _, _)| *place);
@@ -135,18 +162,7 @@ impl<'f> Group<'f> {
         } else if let Some((_, fd)) = &inner.sync {
             written_back(retry(|| fs::syncfs(fd)))?;
         }
-        let mut folders: Vec<&Folder> = Vec::new();
-        for (_, staged, _) in &mut inner.staged {
-            staged.place(existing)?;
-            if !folders.iter().any(|f| std::ptr::eq(*f, staged.folder)) {
-                folders.push(staged.folder);
-            }
-        }
-        match &inner.sync {
-            // Each sync of a folder waits for the disk, even if the one before has done its work.
-            Some((_, fd)) if folders.len() > FEW => written_back(retry(|| fs::syncfs(fd))),
-            _ => folders.into_iter().try_for_each(Folder::sync),
-        }
+        Ok(inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, GroupInner<'f>> {

@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from obhut.log import tiles
 from obhut.world import durable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from obhut.archive.vault import Intake, Logged, Vault
     from obhut.job import Reporter
@@ -75,17 +76,20 @@ def put(
     if wish.event is not None and wish.event > latest and category.start != "event":
         raise ObhutError("invalid-argument", "--event-date", f"{wish.event} lies in the future")
     found = [_look(Path(os.fsdecode(path)), wish, latest) for path in wish.paths]
-    work = _Work(vault, _hashed(groups(found)), category.name, wish, now)
-    while work.group:
+    work = _Work(vault, list(groups(found)), category.name, wish, now)
+    while work.left:
         try:
             with vault.writing(key_path) as intake:
                 tell_recovered(intake, reporter, work.begun)
                 yield from work.answered(intake)
-                begun = work.done
-                while work.group and not (work.done > begun and vault.store.wanted()):
-                    reporter.progress("archive", _counters(work.done, len(found)), [os.fsencode(work.group[0].path)])
-                    yield from work.put(intake)
-                    work.go_on()
+                with closing(work.taken(intake)) as parts:
+                    for taken in parts:
+                        reporter.progress(
+                            "archive", _counters(work.done, len(found)), [os.fsencode(taken.group[0].path)]
+                        )
+                        yield from work.put(intake, taken)
+                        if vault.store.wanted():
+                            break
         except ObhutError as error:
             if not work.is_tried_again(error):
                 raise
@@ -95,34 +99,43 @@ def put(
 class _Work:
     """Groups of documents on their way into an archive."""
 
-    def __init__(
-        self,
-        vault: Vault,
-        groups: Iterator[tuple[list[Found], list[tuple[str, int]]]],
-        category: str,
-        wish: Wish,
-        now: str,
-    ) -> None:
-        self._vault, self._groups = vault, groups
-        self._words = category, wish, now
-        #: The next group; nothing once all are in.
-        self.group: list[Found] = []
-        self._hashes: list[tuple[str, int]] = []
+    def __init__(self, vault: Vault, groups: list[list[Found]], category: str, wish: Wish, now: str) -> None:
+        self._vault = vault
+        #: Those that are not in yet, the next one last.
+        self.left = groups[::-1]
+        self._category, self._wish, self._now = category, wish, now
         self.done = 0
-        #: What was begun of this group in a turn that failed.
+        #: What was begun of the next group in a turn that failed.
         self.begun: list[Logged] = []
         self._lost = 0
-        self.go_on()
 
-    def put(self, intake: Intake) -> Iterator[tuple[Logged, dict[str, Any]]]:
+    def taken(self, intake: Intake) -> Generator[_Taken]:
+        """Groups as they come in; while one waits for the medium, the next is read, and no further one.
+
+        What was read ahead goes when this is closed: another process has its turn, and may take away what it finds half
+        written.
+        """
+        parts = iter(self.left[::-1])
+        if (first := next(parts, None)) is None:
+            return
+        taken = _take(intake, first, self._now)
+        with ThreadPoolExecutor(1) as ahead:
+            for following in parts:
+                coming = ahead.submit(_take, intake, following, self._now)
+                yield taken
+                taken = coming.result()
+        yield taken
+
+    def put(self, intake: Intake, taken: _Taken) -> Iterator[tuple[Logged, dict[str, Any]]]:
         """Archives the next group."""
         try:
-            entries, note = intake.put(_incoming(self.group, self._hashes, *self._words))
+            with taken.staged or nullcontext():
+                entries, note = intake.put(_incoming(taken, self._category, self._wish, self._now), taken.staged)
         except ObhutError:
             self.begun = intake.begun
             raise
         self._lost = 0
-        self.done += len(self.group)
+        self.done += len(self.left.pop())
         return zip(entries, receipts(self._vault, entries, note), strict=True)
 
     def answered(self, intake: Intake) -> Iterator[tuple[Logged, dict[str, Any]]]:
@@ -130,26 +143,17 @@ class _Work:
         logged = intake.logged(self.begun)
         if logged:
             there = {entry.document.index for entry in logged}
-            left = [
-                (file, facts)
-                for file, facts, entry in zip(self.group, self._hashes, self.begun, strict=True)
-                if entry.document.index not in there
-            ]
-            self.group, self._hashes = [file for file, _ in left], [facts for _, facts in left]
+            pairs = zip(self.left.pop(), self.begun, strict=True)
+            rest = [file for file, entry in pairs if entry.document.index not in there]
+            self.left += [rest] if rest else []
             self.done += len(logged)
             yield from zip(logged, receipts(self._vault, logged, self._vault.stated().note), strict=True)
         self.begun = []
-        if not self.group:
-            self.go_on()
 
     def is_tried_again(self, error: ObhutError) -> bool:
         """Whether the group lost a race in a bucket, of which nothing is left: somebody else was faster, not for ever."""
         self._lost += 1
         return error.id == "archive-raced" and self._lost <= LOST
-
-    def go_on(self) -> None:
-        """To the next group."""
-        self.group, self._hashes = next(self._groups, ([], []))
 
 
 def tell_recovered(intake: Intake, reporter: Reporter, own: Sequence[Logged]) -> None:
@@ -178,29 +182,26 @@ def groups(found: Sequence[Found]) -> Iterator[list[Found]]:
         yield group
 
 
-def _hashed(parts: Iterator[list[Found]]) -> Iterator[tuple[list[Found], list[tuple[str, int]]]]:
-    """Groups with their hashes; while one waits for the medium, the next is hashed, and no further one."""
-    if (group := next(parts, None)) is None:
-        return
-    hashes = _hash(group)
-    with ThreadPoolExecutor(1) as ahead:
-        for following in parts:
-            coming = ahead.submit(_hash, following)
-            yield group, hashes
-            group, hashes = following, coming.result()
-    yield group, hashes
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A group whose bytes were read: SHA-256 in hex and size of each, and copies, where the archive takes them so."""
+
+    group: list[Found]
+    hashes: list[tuple[str, int]]
+    staged: durable.Staged | None
 
 
-def _hash(group: Sequence[Found]) -> list[tuple[str, int]]:
+def _take(intake: Intake, group: list[Found], now: str) -> _Taken:
+    paths = [os.fsencode(file.path) for file in group]
+    if (staged := intake.stage(paths, now)) is not None:
+        return _Taken(group, staged.hashes, staged)
     try:
-        return durable.hash_files([os.fsencode(file.path) for file in group])
+        return _Taken(group, durable.hash_files(paths), None)
     except ObhutError as error:
         raise ObhutError("document-missing", error.object, error.detail) from error
 
 
-def _incoming(
-    group: Sequence[Found], hashes: Sequence[tuple[str, int]], category: str, wish: Wish, now: str
-) -> list[Incoming]:
+def _incoming(taken: _Taken, category: str, wish: Wish, now: str) -> list[Incoming]:
     return [
         Incoming(
             path=os.fsencode(file.path),
@@ -213,7 +214,7 @@ def _incoming(
             received=now,
             source={"host": wish.host, "path": as_written(str(file.path.absolute()))},
         )
-        for file, (digest, size) in zip(group, hashes, strict=True)
+        for file, (digest, size) in zip(taken.group, taken.hashes, strict=True)
     ]
 
 

@@ -55,6 +55,7 @@ class _Files:
     def __init__(self, vault: Vault, contents: bool) -> None:
         self._vault = vault
         self._contents = contents
+        self.expect = vault.store.expect
         self.keys = vault.store.keys
         self.locks = vault.store.locks
         self.oddities = vault.store.oddities
