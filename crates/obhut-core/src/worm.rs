@@ -116,36 +116,42 @@ pub fn put(
     let known = Mutex::new(Vec::new());
     let numbered: Vec<_> = items.iter().enumerate().collect();
     let threads = threads(items.len(), items.iter().any(|item| item.1.size() >= LARGE));
-    let room = || Ok(Vec::new());
+    let empty = || Ok(Vec::new());
     let control = Control::default();
-    pool::each(&numbered, threads, &control, room, |room, (place, item)| {
-        let (key, content) = item;
-        let (parent, name) = split(key)?;
-        let folder = &folders[parent];
-        if existing == Existing::Keep && holds(root, key, || content.wanted())? {
-            known
-                .lock()
-                .expect("no panic while it is held")
-                .push(folder);
-            return Ok(());
-        }
-        match content {
-            Content::Bytes(bytes) => group.add(*place, folder, name, bytes, mode, key),
-            Content::Copy(source, digest, size) => {
-                let mut copy = Copy::begin(source, *digest, *size)?;
-                group.add_pieces(*place, folder, name, mode, key, room, |piece| {
-                    copy.next(piece)
-                })
+    pool::each(
+        &numbered,
+        threads,
+        &control,
+        empty,
+        |buffer, (place, item)| {
+            let (key, content) = item;
+            let (parent, name) = split(key)?;
+            let folder = &folders[parent];
+            if existing == Existing::Keep && holds(root, key, || content.wanted())? {
+                known
+                    .lock()
+                    .expect("no panic while it is held")
+                    .push(folder);
+                return Ok(());
             }
-            Content::Opened(source, digest, size, identity) => {
-                let mut opened = age::Opened::begin(source, identity)?;
-                let promised = (*digest, *size);
-                group.add_pieces(*place, folder, name, mode, key, room, |piece| {
-                    opened.next(piece, promised)
-                })
+            match content {
+                Content::Bytes(bytes) => group.add(*place, folder, name, bytes, mode, key),
+                Content::Copy(source, digest, size) => {
+                    let mut copy = Copy::begin(source, *digest, *size)?;
+                    group.add_pieces(*place, folder, name, mode, key, buffer, |piece| {
+                        copy.next(piece)
+                    })
+                }
+                Content::Opened(source, digest, size, identity) => {
+                    let mut opened = age::Opened::begin(source, identity)?;
+                    let promised = (*digest, *size);
+                    group.add_pieces(*place, folder, name, mode, key, buffer, |piece| {
+                        opened.next(piece, promised)
+                    })
+                }
             }
-        }
-    })?;
+        },
+    )?;
     group.commit(existing)?;
     // Whoever wrote these may not have come to it.
     let known = known.into_inner().expect("no panic while it was held");

@@ -109,12 +109,12 @@ impl StagedFiles {
     /// Removes those without names.
     fn discard(&self, py: Python<'_>) {
         py.detach(|| {
-            drop(
-                self.inner
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take(),
-            )
+            let unnamed = self
+                .inner
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            drop(unnamed);
         });
     }
 }

@@ -45,18 +45,24 @@ pub fn take(
     let group = Group::dated(until);
     let found = Mutex::new(vec![(Id::ZERO, 0); sources.len()]);
     let numbered: Vec<_> = sources.iter().enumerate().collect();
-    let room = || Ok(Vec::new());
+    let empty = || Ok(Vec::new());
     let control = Control::default();
     let threads = threads(sources.len(), true);
-    pool::each(&numbered, threads, &control, room, |room, (at, source)| {
-        let mut taking = Taking::begin(source)?;
-        group.add_pieces(*at, &place, NAME.as_ref(), mode, folder, room, |piece| {
-            taking.next(piece)
-        })?;
-        let taken = taking.end(room, began)?;
-        found.lock().expect("no panic while it is held")[*at] = taken;
-        Ok(())
-    })?;
+    pool::each(
+        &numbered,
+        threads,
+        &control,
+        empty,
+        |buffer, (at, source)| {
+            let mut taking = Taking::begin(source)?;
+            group.add_pieces(*at, &place, NAME.as_ref(), mode, folder, buffer, |piece| {
+                taking.next(piece)
+            })?;
+            let taken = taking.end(buffer, began)?;
+            found.lock().expect("no panic while it is held")[*at] = taken;
+            Ok(())
+        },
+    )?;
     let found = found.into_inner().expect("no panic while it was held");
     let files = group.unnamed(&place)?.into_iter().zip(found);
     Ok(Arrivals {
