@@ -1,13 +1,16 @@
 """Measures an archive in a folder: documents in, one caller at a time, everything verified, by us and by strangers.
 
-    python -m bench.archive [--place DIR] [--documents N] [--size BYTES]
+    python -m bench.archive [--place DIR] [--documents N] [--size BYTES] [--rounds N]
 
-The floor stands beside it: the same files written and synced by two threads that do nothing else, on the same disk.
+Floors stand beside it, on the same disk: the same files written and synced by two threads that do nothing else; the same
+objects read, and hashed, by two that do nothing else, the faster of ``sha256sum`` and Python's hashlib. What is compared is
+measured in turn; what counts is the median of the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import random
 import resource
@@ -18,6 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from obhut.archive import assembly
@@ -52,50 +56,145 @@ def main() -> None:
     parser.add_argument("--place", type=Path, default=Path("/var/tmp"))
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     base = given.place / f"bench-archive-{os.getpid()}"
     base.mkdir()
     try:
-        for line in measured(base, given.documents, given.size):
+        for line in measured(base, given.documents, given.size, given.rounds):
             print(line)
     finally:
         shutil.rmtree(base)
 
 
-def measured(base: Path, count: int, size: int) -> list[str]:
+def measured(base: Path, count: int, size: int, rounds: int) -> list[str]:
     """The rows of the table."""
     sources = made(base / "sources", count + ALONE, size)
-    floor = timed(lambda: written(base / "floor", sources[:count]))
-    vault = Vault.create(
-        LocalStore(base / "archive"), base / "key", Description("example.org/bench", "de", (12, 31), NOW, "read-only")
-    )
-    bulk = timed(lambda: archived(vault, base / "key", sources[:count]))
-    alone = timed(lambda: one_by_one(vault, base / "key", sources[count:]))
-    drop_caches()
-    reading = timed(lambda: judged(vault, count + ALONE))
+    rounded = [in_turn(base, number, sources[:count]) for number in range(rounds)]
+    floors, bulks = [floor for floor, _ in rounded], [bulk for _, bulk in rounded]
+    # The archive of the last round stays.
+    key = base / f"key-{rounds - 1}"
+    vault = Vault.open(LocalStore(base / f"archive-{rounds - 1}"))
+    alone = timed(lambda: one_by_one(vault, key, sources[count:]))
+    shutil.rmtree(base / "sources")
+    place = Path(vault.store.location)
+    reading = verifying(vault, place, count, size, rounds)
     (base / "verify.py").write_text(assembly.verifier())
-    command: list[str | Path] = [
-        sys.executable,
-        "-I",
-        base / "verify.py",
-        "--store",
-        base / "archive",
-        "--key",
-        base / f"archive/{LOG}.vkey",
-    ]
+    command = [sys.executable, "-I", *map(str, (base / "verify.py", "--store", place, "--key", place / f"{LOG}.vkey"))]
     strangers = timed(lambda: subprocess.run(command, check=True, capture_output=True))
-    amount = count * size / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [
-        f"{count:,} documents of {size:,} bytes on {base.parent}",
-        f"  write + fsync, two threads   {floor:8.2f} s  {count / floor:8.0f} a second  {amount / floor:7.1f} MB/s",
-        f"  put, all at once             {bulk:8.2f} s  {count / bulk:8.0f} a second  {amount / bulk:7.1f} MB/s",
-        f"    as a share of the floor    {floor / bulk:8.2f}",
-        f"  put, one caller at a time    {alone:8.2f} s  {ALONE / alone:8.0f} a second",
-        f"  verify                       {reading:8.2f} s  {count / reading:8.0f} a second  {amount / reading:7.1f} MB/s",
-        f"  the verifier for strangers   {strangers:8.2f} s  {count / strangers:8.0f} a second",
+        f"{count:,} documents of {size:,} bytes on {base.parent}, {rounds} rounds",
+        row("write + fsync, two threads", median(floors), count, size),
+        row("put, all at once", median(bulks), count, size),
+        share(floors, bulks),
+        row("put, one caller at a time", alone, ALONE, size),
+        *reading,
+        row("the verifier for strangers", strangers, count, size),
         f"  peak memory {peak:.0f} MiB",
     ]
+
+
+def in_turn(base: Path, number: int, sources: list[Path]) -> tuple[float, float]:
+    """One round of taking in: the floor, then a new archive in the place of the one before."""
+    if number:
+        shutil.rmtree(base / f"archive-{number - 1}")
+    floor = timed(lambda: written(base / "floor", sources))
+    shutil.rmtree(base / "floor")
+    described = Description("example.org/bench", "de", (12, 31), NOW, "read-only")
+    key = base / f"key-{number}"
+    vault = Vault.create(LocalStore(base / f"archive-{number}"), key, described)
+    return floor, timed(lambda: archived(vault, key, sources))
+
+
+def verifying(vault: Vault, place: Path, count: int, size: int, rounds: int) -> list[str]:
+    """The rows of verifying, with warm caches and with cold ones."""
+    objects = sorted(path for path in (place / "objects").rglob("*") if path.is_file())
+    everything = sorted(path for path in place.rglob("*") if path.is_file())
+    keys = [str(path.relative_to(place)) for path in objects]
+    sums, libs, hashes, warm, reads, cold = ([] for _ in range(6))
+    plain(objects)
+    for _ in range(rounds):
+        sums.append(timed(lambda: sha256sum(objects)))
+        libs.append(timed(lambda: hashlibs(objects)))
+        hashes.append(timed(lambda: vault.store.hashes(keys)))
+        warm.append(timed(lambda: judged(vault, count + ALONE)))
+    floors = min(sums, libs, key=median)
+    for _ in range(rounds):
+        forget(objects)
+        reads.append(timed(lambda: plain(objects)))
+        forget(everything)
+        cold.append(timed(lambda: judged(vault, count + ALONE)))
+    return [
+        row("sha256sum, two processes", median(sums), count, size),
+        row("hashlib, two threads", median(libs), count, size),
+        row("objects hashed, warm", median(hashes), count, size),
+        share(floors, hashes),
+        row("verify, warm", median(warm), count, size),
+        share(floors, warm),
+        row("objects read, two threads, cold", median(reads), count, size),
+        row("verify, cold", median(cold), count, size),
+        share(max(floors, reads, key=median), cold),
+    ]
+
+
+def row(what: str, seconds: float, count: int, size: int) -> str:
+    """A line of the table."""
+    return f"  {what:32}{seconds:8.2f} s  {count / seconds:8.0f} a second  {count * size / 1e6 / seconds:7.1f} MB/s"
+
+
+def share(floors: list[float], ours: list[float]) -> str:
+    """How near we are to a floor; the rounds by themselves beside it."""
+    each = sorted(floor / one for floor, one in zip(floors, ours, strict=True))
+    return f"    as a share of the floor       {median(floors) / median(ours):8.2f}  ({each[0]:.2f} to {each[-1]:.2f})"
+
+
+def halves(paths: list[Path], work: Callable[[list[Path]], object]) -> None:
+    """The work on two halves of the files at once."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, [paths[::2], paths[1::2]]))
+
+
+def sha256sum(paths: list[Path]) -> None:
+    """Hashes by a program that does nothing else, a process for each half."""
+
+    def hash_all(half: list[Path]) -> None:
+        # As few processes as command lines are long enough for.
+        names = b"\0".join(os.fsencode(path) for path in half)
+        subprocess.run(["xargs", "-0", "sha256sum"], input=names, check=True, stdout=subprocess.DEVNULL)
+
+    halves(paths, hash_all)
+
+
+def hashlibs(paths: list[Path]) -> None:
+    """Hashes by openssl, as Python's library has it, a thread for each half."""
+
+    def hash_all(half: list[Path]) -> None:
+        for path in half:
+            with path.open("rb", buffering=0) as file:
+                hashlib.file_digest(file, "sha256").digest()
+
+    halves(paths, hash_all)
+
+
+def plain(paths: list[Path]) -> None:
+    """Read and not looked at, a thread for each half."""
+
+    def read_all(half: list[Path]) -> None:
+        room = bytearray(1 << 20)
+        for path in half:
+            with path.open("rb", buffering=0) as file:
+                while file.readinto(room):
+                    pass
+
+    halves(paths, read_all)
+
+
+def forget(paths: list[Path]) -> None:
+    """Takes files out of the cache; they are on the disk."""
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def made(folder: Path, count: int, size: int) -> list[Path]:
@@ -146,14 +245,6 @@ def judged(vault: Vault, count: int) -> None:
     reporter: Any = Nobody()
     verdict = verify.verify(vault, date.fromisoformat(NOW[:10]), reporter)
     assert (verdict.faults, verdict.remarks, verdict.documents) == ([], [], count)
-
-
-def drop_caches() -> None:
-    """Cold caches, where we may."""
-    try:
-        Path("/proc/sys/vm/drop_caches").write_text("3")
-    except OSError:
-        print("(caches are warm: dropping them is not allowed)")
 
 
 def timed(work: Callable[[], object]) -> float:
