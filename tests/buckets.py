@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import facilities
+from obhut.archive import policies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What the intake may do: everything but delete for good, and nothing about the bucket.
-INTAKE: Final = (
+#: Rights of SeaweedFS without policies: who writes may delete versions that nothing locks, and set rules of expiry.
+LOOSE: Final = (
     "Read",
     "Write",
     "List",
@@ -30,6 +31,8 @@ INTAKE: Final = (
     "PutObjectLegalHold",
     "GetBucketObjectLockConfiguration",
 )
+#: A bucket and a prefix: ``intake-of-archive`` and ``disposal-of-archive`` have rights there only.
+ARCHIVE: Final = ("documents", "one")
 PATIENCE: Final = 60
 _HOP: Final = {"content-length", "transfer-encoding", "connection", "date", "server"}
 
@@ -42,7 +45,7 @@ class Server:
         self._made = 0
 
     def client(self, who: str = "intake") -> Any:
-        """``intake``, or ``admin``, who may do everything."""
+        """``intake`` and ``disposal`` by their policies, ``loose``, who may delete, or ``admin``, who may do everything."""
         import boto3
         from botocore.config import Config
 
@@ -64,10 +67,10 @@ class Server:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
-    def bucket(self, *, lock: bool = True, versioned: bool = True) -> str:
+    def bucket(self, name: str = "", *, lock: bool = True, versioned: bool = True) -> str:
         """A new one."""
         self._made += 1
-        name = f"bucket-{self._made}"
+        name = name or f"bucket-{self._made}"
         admin = self.client("admin")
         admin.create_bucket(Bucket=name, ObjectLockEnabledForBucket=lock)
         if versioned and not lock:
@@ -95,12 +98,22 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
     """Starts it, and ends it: only this process, by its id."""
     facilities.need("seaweedfs")
     folder.mkdir()
-    people = {"admin": ["Admin", "Read", "Write", "List", "Tagging"], "intake": list(INTAKE)}
+    rights: dict[str, dict[str, list[str]]] = {
+        "admin": {"actions": ["Admin", "Read", "Write", "List", "Tagging"]},
+        "loose": {"actions": list(LOOSE)},
+        **{name: {"policyNames": [name]} for kind in policies.KINDS for name in (kind, f"{kind}-of-archive")},
+    }
     identities = [
-        {"name": name, "credentials": [{"accessKey": f"{name}key", "secretKey": f"{name}secret"}], "actions": actions}
-        for name, actions in people.items()
+        {"name": name, "credentials": [{"accessKey": f"{name}key", "secretKey": f"{name}secret"}], **may}
+        for name, may in rights.items()
     ]
-    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
+    # As they are published: for every bucket of this server, and for one archive in one of them.
+    documents = [
+        {"name": name, "document": document}
+        for kind, made in policies.KINDS.items()
+        for name, document in ((kind, made("*")), (f"{kind}-of-archive", made(*ARCHIVE)))
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities, "policies": documents}))
     master, volume, filer, s3 = _free_ports(4)
     words = [str(Path(sys.executable).with_name("weed")), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
              f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}", "-s3", f"-s3.port={s3}",

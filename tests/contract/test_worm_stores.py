@@ -32,7 +32,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         (tmp_path / "store").mkdir()
         return LocalStore(tmp_path / "store")
     server: Server = request.getfixturevalue("server")
-    return S3Store(server.bucket(), "a/b" if request.param == "prefix" else "", server.client(), "compliance")
+    found = S3Store(server.bucket(), "a/b" if request.param == "prefix" else "", server.client(), "compliance")
+    found.remove_with(server.client("disposal"))
+    return found
 
 
 def refused(id: str) -> pytest.RaisesExc[ObhutError]:
@@ -159,13 +161,21 @@ def test_holds(store: Store, tmp_path: Path) -> None:
 
 def test_the_edge_of_a_log_and_its_checkpoint(store: Store) -> None:
     for data in (b"one", b"two"):
-        store.put_edge([("log/1/tile/0/000.p/1", data), ("log/1/checkpoint", data)])
-    assert store.get("log/1/tile/0/000.p/1") == b"two"
+        store.put_edge([("log/1/tile/0/000.p/1", b"same"), ("log/1/checkpoint", data)])
+    if store.shared:
+        with refused("archive-damaged"):  # its batch was staged: it has one content
+            store.put_edge([("log/1/tile/0/000.p/1", b"other")])
+    else:
+        store.put_edge([("log/1/tile/0/000.p/1", b"same")])
+    assert store.get("log/1/tile/0/000.p/1") == b"same"
     store.swap("log/1/checkpoint", b"three", b"two")
     with refused("archive-raced"):
         store.swap("log/1/checkpoint", b"four", b"two")
     assert store.get("log/1/checkpoint") == b"three"
     store.drop("log/1/tile/0/000.p/1")
+    left = ["log/1/tile/0/000.p/1"] if store.shared else []
+    assert store.keys("log") == ["log/1/checkpoint", *left], "in a bucket whoever takes in deletes nothing"
+    store.remove("log/1/tile/0/000.p/1", now())
     assert store.keys("log") == ["log/1/checkpoint"]
     with store.one_writer():
         pass
@@ -184,9 +194,9 @@ def test_where_an_archive_can_begin(store: Store) -> None:
 
 class TestBuckets:
     def test_those_that_cannot_lock(self, server: Server) -> None:
-        for options in ({"lock": False, "versioned": False}, {"lock": False}):
+        for versioned in (False, True):
             with refused("archive-place"):
-                S3Store(server.bucket(**options), "", server.client()).refuse_unless_new()
+                S3Store(server.bucket(lock=False, versioned=versioned), "", server.client()).refuse_unless_new()
         with refused("archive-place"):
             S3Store("no-such-bucket", "", server.client()).refuse_unless_new()
         name = server.bucket()
@@ -197,13 +207,47 @@ class TestBuckets:
         with refused("archive-place"):
             S3Store(name, "", server.client()).refuse_unless_new()
 
+    def test_two_credentials(self, server: Server) -> None:
+        """Only that of disposal deletes, and only what nothing locks; whether that is so is asked before."""
+        name, key = server.bucket(), "records/000/001-x"
+        store = S3Store(name, "", server.client(), "compliance")
+        store.put_once([(key, b"x")])
+        with refused("disposal-credential"):
+            store.ready_to_remove()
+        with refused("disposal-credential"):
+            store.remove(key, now())
+        store.remove_with(server.client())
+        with refused("disposal-refused"):
+            store.ready_to_remove()
+        with refused("disposal-refused"):
+            store.remove(key, now())
+        assert store.get(key) == b"x"
+        loose = S3Store(name, "", server.client("loose"), "compliance")
+        loose.remove_with(server.client("disposal"))
+        with refused("intake-deletes"):
+            loose.ready_to_remove()
+        before = store.keys("")
+        store.remove_with(server.client("disposal"))
+        store.ready_to_remove()
+        store.hold([key])
+        with refused("document-locked"):
+            store.remove(key, now())
+        store.unhold([key])
+        assert (store.keys(""), store.oddities()) == (before, []), "what was tried left nothing"
+        store.remove(key, now())
+        assert not store.any("records")
+        away = S3Store(name, "", Server("http://127.0.0.1:9").client())
+        away.remove_with(server.client("disposal"))
+        with refused("store-unreachable"):
+            away.ready_to_remove()
+
     def test_what_is_laid_over_it_hides_nothing_and_is_named(self, server: Server, tmp_path: Path) -> None:
         """Attack 12: a delete marker; and another version."""
         name = server.bucket()
         store = S3Store(name, "", server.client(), "compliance")
         [one, two] = copies(tmp_path, b"one", b"two")
         store.copy_once([one, two], now() + 30)
-        attacker = server.client()
+        attacker = server.client("loose")
         attacker.delete_object(Bucket=name, Key=one[0])
         attacker.put_object(Bucket=name, Key=two[0], Body=b"evil")
         assert (store.get(one[0]), store.get(two[0])) == (b"one", b"two")
@@ -280,7 +324,8 @@ def test_versions_that_went_are_asked_for_again(store: Store) -> None:
     store.put_once([(key, b"one")])
     assert store.get(key) == b"one"
     other = S3Store(store.target().bucket, store.target().prefix, store.target().client, "compliance")
-    other.drop(key)
+    other.remove_with(store.target().remover)
+    other.remove(key, now())
     assert store.locks([key]) == [None]
     with pytest.raises(FileNotFoundError):
         store.get(key)

@@ -37,9 +37,25 @@ def broken(attempts: dict[str, Attempt]) -> set[str]:
 def test_locks_that_hold(server: Server, mode: str) -> None:
     attempts = tried(server, server.bucket(), mode, twin=server.bucket())
     assert broken(attempts) == set(), attempts
-    assert len(attempts) >= 15
+    assert len(attempts) >= 16
     assert attempts["delete the version"].answer == "AccessDenied"
     assert attempts["delete the version in a batch"].answer == "AccessDenied"
+
+
+def test_an_intake_that_may_delete_what_nothing_locks(server: Server) -> None:
+    """The locks hold, and one day they end: so that is named, and nothing else."""
+    assert broken(tried(server, server.bucket(), who="loose")) == {"delete a version that nothing locks"}
+    assert "delete a version that nothing locks" not in broken(tried(server, server.bucket()))
+
+
+def test_the_credential_of_disposal_before_a_lock(server: Server) -> None:
+    """It may delete, so what refuses it is the lock: on a bucket that has none it is not refused."""
+    delete = "delete the version with the credential of disposal"
+    for bucket, held in ((server.bucket(), True), (server.bucket(lock=False), False)):
+        target = Target(server.client(), bucket, "", "compliance", server.client("disposal"))
+        attempts = {one.name: one for one in probe(target, datetime.now(UTC), None)}
+        assert attempts[delete].held is held, attempts
+        assert attempts["delete the version"].held, "the intake has no right to, whatever the bucket does"
 
 
 def test_governance_and_somebody_who_may_bypass(server: Server) -> None:
@@ -47,7 +63,7 @@ def test_governance_and_somebody_who_may_bypass(server: Server) -> None:
     found = broken(tried(server, server.bucket(), "governance", who="admin"))
     assert "delete the version with the right to bypass" in found
     assert "delete the version" not in found
-    assert broken(tried(server, server.bucket(), "compliance", who="admin")) == set()
+    assert broken(tried(server, server.bucket(), who="admin")) == {"delete a version that nothing locks"}
 
 
 def test_a_bucket_without_locks(server: Server) -> None:
@@ -57,7 +73,7 @@ def test_a_bucket_without_locks(server: Server) -> None:
 
 def test_a_bucket_that_is_merely_versioned(server: Server) -> None:
     """It takes a retention, answers 200, and deletes all the same."""
-    attempts = tried(server, server.bucket(lock=False))
+    attempts = tried(server, server.bucket(lock=False), who="loose")
     assert attempts["write an object with a lock"].answer.endswith("taken afterwards")
     assert {"write an object with a lock", "delete the version", "the object is what it was"} <= broken(attempts)
 

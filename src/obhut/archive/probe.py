@@ -44,6 +44,8 @@ class Target:
     bucket: str
     prefix: str
     mode: str
+    #: The credential of disposal, if it is tried, too: it may delete, so it is the lock that refuses it.
+    remover: Any = None
 
 
 def probe(target: Target, now: datetime, twin: str | None) -> list[Attempt]:
@@ -54,7 +56,10 @@ def probe(target: Target, now: datetime, twin: str | None) -> list[Attempt]:
     version, begun = _locked_canary(target, key, body, until)
     attempts = [begun]
     if version is not None:
+        attempts.append(_unlocked(target))
         attempts += _on_canary(target, key, version, until)
+        if target.remover is not None:
+            attempts += _by_remover(target, key, version)
         attempts.append(_unharmed(target, key, version, body))
     if twin is not None:
         attempts += _on_bucket(target, twin)
@@ -112,6 +117,27 @@ def _on_canary(target: Target, key: str, version: str, until: datetime) -> list[
         _as_set(target, one, until),
     ]
     return attempts
+
+
+def _unlocked(target: Target) -> Attempt:
+    """Locks end, and holds can be cleared: so the intake may delete no version at all, not even of a key that is not there."""
+    absent = f"{target.prefix}objects/00/{secret.random_bytes(32).hex()}"
+    return _refused(
+        "delete a version that nothing locks",
+        lambda: target.client.delete_object(Bucket=target.bucket, Key=absent, VersionId="null"),
+    )
+
+
+def _by_remover(target: Target, key: str, version: str) -> list[Attempt]:
+    one = {"Bucket": target.bucket, "Key": key, "VersionId": version}
+    who = "with the credential of disposal"
+    return [
+        _refused(f"delete the version {who}", lambda: target.remover.delete_object(**one)),
+        _refused(
+            f"delete the version {who} and the right to bypass",
+            lambda: target.remover.delete_object(**one, BypassGovernanceRetention=True),
+        ),
+    ]
 
 
 def _on_bucket(target: Target, twin: str) -> list[Attempt]:

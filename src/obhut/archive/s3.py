@@ -1,26 +1,28 @@
 """An archive in a bucket with S3 Object Lock: the storage itself refuses what is locked, whoever asks.
 
 A lock belongs to a version of an object. What is written once is the oldest version of its key; whatever somebody lays over
-it later (another version, a delete marker) hides nothing here, and is reported. The log's narrow tiles and its checkpoint
-are replaced, the checkpoint by compare-and-swap. Facts of servers: formats: archive 6; docs/design/archive.md.
+it later (another version, a delete marker) hides nothing here, and is reported. The log's checkpoint is replaced, by
+compare-and-swap. The intake deletes nothing: versions go by a credential of their own, and only where the law's end is
+carried out (:mod:`obhut.archive.actions.dispose`). Facts of servers: formats: archive 6; docs/design/archive.md.
 """
 
 from __future__ import annotations
 
-import base64
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from obhut.archive import s3client, s3notes, s3parts
 from obhut.archive.probe import Target, code_of
-from obhut.archive.record import is_written_once
+from obhut.archive.record import LOG, is_written_once
+from obhut.archive.s3client import THREADS
 from obhut.errors import ObhutError
-from obhut.world import durable
+from obhut.world import durable, secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-#: Requests at a time.
-THREADS: Final = 16
 
 #: Bytes of the largest object that one request writes (S3 takes 5 GiB); a larger one goes in parts of so many.
 LARGEST: Final = 1 << 30
@@ -40,8 +39,11 @@ PART: Final = 64 << 20
 _ABANDONED: Final = 2 * 86400
 
 _PIECE: Final = 1 << 20
+_CHECKPOINT: Final = f"{LOG}/checkpoint"
+_VKEY: Final = f"{LOG}.vkey"
 _GONE: Final = {"NoSuchKey", "404", "NotFound", "NoSuchVersion"}
 _TAKEN: Final = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
+_DENIED: Final = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class S3Store:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._client = client
+        #: Deletes versions. Nobody has it unless :meth:`remove_with` gave it.
+        self._remover: Any = None
         self.lock_mode = mode
         #: Versions that count, as far as they are known: the oldest one of a key stays it as long as it is there.
         self._originals: dict[str, Version] = {}
@@ -79,7 +83,16 @@ class S3Store:
 
     def target(self) -> Target:
         """For whoever attacks it."""
-        return Target(self._client, self._bucket, self._prefix, self.lock_mode)
+        return Target(self._client, self._bucket, self._prefix, self.lock_mode, self._remover)
+
+    def remove_with(self, client: Any) -> None:
+        """The credential that deletes versions; all else goes on with that of the intake."""
+        self._remover = client
+
+    def remove_as(self, profile: str) -> None:
+        """The same by the name of a profile of AWS, at the same address. Raises ``disposal-credential``."""
+        meta = self._client.meta
+        self._remover = s3client.of_profile(profile, meta.endpoint_url, meta.region_name)
 
     # Beginning
 
@@ -122,9 +135,22 @@ class S3Store:
         try:
             with self._open(key) as body:
                 data: bytes = body.read()
+            if key == _CHECKPOINT and s3notes.size_of(data, self.get(_VKEY)) is None:
+                return next(
+                    (one for one in self._written(key) if s3notes.size_of(one, self.get(_VKEY)) is not None), data
+                )
         except Exception as error:  # noqa: BLE001  (told apart there)
             raise self._missing(key, error) from None
         return data
+
+    def _written(self, key: str) -> Iterator[bytes]:
+        """All that was ever written to a key that is replaced, newest first."""
+        versions = [found for found in self._versions(key, exact=True) if not found.marker]
+        newest = sorted(versions, key=lambda found: (found.time, found.latest), reverse=True)
+        for at in range(0, len(newest), THREADS):
+            yield from self._each(
+                lambda one: self._get(key, VersionId=one.id)["Body"].read(), newest[at : at + THREADS]
+            )
 
     def expect(self, keys: Sequence[str]) -> None:
         """A request each, when they are asked for."""
@@ -180,10 +206,13 @@ class S3Store:
     def oddities(self) -> list[tuple[str, str]]:
         """What somebody has laid over what is written once."""
         found: dict[str, list[Version]] = {}
-        for folder in ("objects/", "records/", "stamps/", "log/1", "archive.json"):
-            for version in filter(lambda version: is_written_once(version.key), self._versions(folder)):
-                found.setdefault(version.key, []).append(version)
         odd = []
+        for folder in ("objects/", "records/", "stamps/", "log/1", "archive.json"):
+            for version in self._versions(folder):
+                if _oldest_counts(version.key):
+                    found.setdefault(version.key, []).append(version)
+        if self.exists() and (why := s3notes.oddity(self._written(_CHECKPOINT), self.get(_VKEY))):
+            odd.append((_CHECKPOINT, why))
         for key, versions in sorted(found.items()):
             markers = sum(version.marker for version in versions)
             if markers:
@@ -232,41 +261,23 @@ class S3Store:
     def _put_whole(self, key: str, body: Any, digest: bytes, lock: dict[str, Any]) -> None:
         answer = self._client.put_object(
             Bucket=self._bucket, Key=self._prefix + key, Body=body, IfNoneMatch="*",
-            ChecksumSHA256=_sum(digest), **lock,
+            ChecksumSHA256=s3parts.checksum(digest), **lock,
         )  # fmt: skip
         until = lock.get("ObjectLockRetainUntilDate")
         self._fresh[key] = answer.get("VersionId", ""), int(until.timestamp()) if until else 0
 
     def _put_parts(self, key: str, body: Any, digest: bytes, lock: dict[str, Any]) -> None:
-        """Each part with its own checksum. That of the whole is none of the content, so the content is hashed on the way.
-
-        Raises ``document-changed``; nothing has a name then.
-        """
+        """Raises ``document-changed``; nothing has a name then."""
         target = {"Bucket": self._bucket, "Key": self._prefix + key}
-        begun = self._client.create_multipart_upload(**target, ChecksumAlgorithm="SHA256", **lock)["UploadId"]
-        try:
-            hasher, parts = sha256(), list[dict[str, Any]]()
-            while piece := body.read(PART):
-                hasher.update(piece)
-                part = {"PartNumber": len(parts) + 1, "ChecksumSHA256": _sum(sha256(piece).digest())}
-                answer = self._client.upload_part(**target, UploadId=begun, Body=piece, **part)
-                parts.append({**part, "ETag": answer["ETag"]})
-            _same(key, hasher.digest(), digest)
-            self._client.complete_multipart_upload(
-                **target, UploadId=begun, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
-            )
-        except BaseException:
-            # The error that counts is the first one; parts that stay are ended by `sweep`.
-            with suppress(ObhutError):
-                self._told(key, lambda: self._client.abort_multipart_upload(**target, UploadId=begun))
-            raise
+        s3parts.upload(self._client, target, body, PART, lock, lambda found: _same(key, found, digest))
 
     def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
-        """The growing edge of a log: of what is not full the newest version counts."""
+        """The growing edge of a log: tiles have one content each, for their batch was staged; of a checkpoint the newest counts."""
         self.put_once([item for item in items if is_written_once(item[0])], until)
-        narrow = [item for item in items if not is_written_once(item[0])]
+        self.put_once([item for item in items if _oldest_counts(item[0]) and not is_written_once(item[0])])
+        rest = [item for item in items if not _oldest_counts(item[0])]
         self._each(lambda item: self._told(item[0], lambda: self._client.put_object(
-            Bucket=self._bucket, Key=self._prefix + item[0], Body=item[1])), narrow)  # fmt: skip
+            Bucket=self._bucket, Key=self._prefix + item[0], Body=item[1])), rest)  # fmt: skip
 
     def swap(self, key: str, data: bytes, before: bytes | None) -> None:
         """Replaces a checkpoint if it is the one that was read. Raises ``archive-raced`` if another writer was faster."""
@@ -279,16 +290,15 @@ class S3Store:
             raise self._failed(key, error) from None
 
     def _tag(self, key: str, before: bytes) -> str:
-        found = self._told(key, lambda: self._client.get_object(Bucket=self._bucket, Key=self._prefix + key))
-        if found["Body"].read() != before:
+        found = self._told(key, lambda: self._get(key))
+        data = found["Body"].read()
+        # What somebody laid over a checkpoint is replaced, too.
+        if data != before and not (key == _CHECKPOINT and s3notes.size_of(data, self.get(_VKEY)) is None):
             raise ObhutError("archive-raced", self.location)
         return str(found["ETag"])
 
     def drop(self, key: str) -> None:
-        """Takes away what nobody was ever told of, and narrow tiles: every version of it."""
-        self._fresh.pop(key, None)
-        for version in self._versions(key, exact=True):
-            self._delete(version)
+        """It stays: who takes in deletes nothing. Whoever disposes takes it away (:func:`obhut.archive.actions.dispose.tidy`)."""
 
     def confirm(self, items: Sequence[tuple[str, str, int]]) -> None:
         """What an earlier writer wrote lasts: a bucket answers when it does."""
@@ -396,31 +406,63 @@ class S3Store:
         keys = [*self.keys("objects"), *self.keys("records")]
         return sorted(key for key, lock in zip(keys, self.locks(keys), strict=True) if lock is not None and lock[1])
 
+    def ready_to_remove(self) -> None:
+        """Only the credential of disposal deletes. Raises ``disposal-credential``, ``intake-deletes``, ``disposal-refused``.
+
+        Asked of the storage: a version of a key that nobody has is deleted, below the objects, for whose sake it is asked.
+        """
+        if self._remover is None:
+            raise ObhutError("disposal-credential", self.location)
+        if self._may_delete(self._client):
+            raise ObhutError("intake-deletes", self.location)
+        if not self._may_delete(self._remover):
+            raise ObhutError("disposal-refused", self.location, "it may not delete versions of objects")
+
+    def _may_delete(self, client: Any) -> bool:
+        key = f"{self._prefix}objects/00/{secret.random_bytes(32).hex()}"
+        try:
+            client.delete_object(Bucket=self._bucket, Key=key, VersionId="null")
+        except Exception as error:  # noqa: BLE001  (told apart here)
+            if code_of(error) in _DENIED:
+                return False
+            # There is no such version: whoever is told that may delete those that there are.
+            if code_of(error) in _GONE | {"InvalidArgument"}:
+                return True
+            raise self._failed("", error) from None
+        return True
+
     def remove(self, key: str, now: int) -> None:
-        """The lawful end of every version of a key. Raises ``document-locked``: our own look first, then the storage's word."""
+        """The lawful end of every version of a key. Raises ``document-locked``: our own look first, then the storage's word.
+
+        And ``disposal-credential``, ``disposal-refused``.
+        """
         versions = self._versions(key, exact=True)
+        self._refuse_locked(versions, now)
+        for version in sorted(versions, key=lambda found: found.time, reverse=True):
+            self._delete(version, now)
+        self._fresh.pop(key, None)
+
+    def _refuse_locked(self, versions: Sequence[Version], now: int) -> None:
         for version in versions:
             if version.marker:
                 continue
-            until, held = self._told(key, lambda: self._lock_of(version))  # noqa: B023
+            until, held = self._told(version.key, lambda: self._lock_of(version))  # noqa: B023
             if held or until > now:
-                raise ObhutError(
-                    "document-locked", key, "it is held" if held else f"its lock lasts until {_time(until)}"
-                )
-        for version in sorted(versions, key=lambda found: found.time, reverse=True):
-            self._delete(version)
-        self._fresh.pop(key, None)
+                why = "it is held" if held else f"its lock lasts until {_time(until)}"
+                raise ObhutError("document-locked", version.key, why)
 
-    def _delete(self, version: Version) -> None:
+    def _delete(self, version: Version, now: int) -> None:
+        if self._remover is None:
+            raise ObhutError("disposal-credential", self.location)
         self._originals.pop(version.key, None)
         try:
-            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + version.key, VersionId=version.id)
+            self._remover.delete_object(Bucket=self._bucket, Key=self._prefix + version.key, VersionId=version.id)
         except Exception as error:  # noqa: BLE001  (told apart there)
-            if code_of(error) == "AccessDenied":
-                raise ObhutError(
-                    "document-locked", version.key, "the storage refuses: it is locked, or it is not permitted"
-                ) from None
-            raise self._failed(version.key, error) from None
+            if code_of(error) not in _DENIED:
+                raise self._failed(version.key, error) from None
+            # A lock that came meanwhile is no lack of rights.
+            self._refuse_locked([version], now)
+            raise ObhutError("disposal-refused", version.key, code_of(error)) from None
 
     # Requests
 
@@ -469,14 +511,15 @@ class S3Store:
         oldest: dict[str, Version] = {}
         for version in versions:
             known = oldest.get(version.key, version)
-            if not version.marker:
-                oldest[version.key] = min(known, version, key=lambda found: (found.time, found.latest))
+            # Times are those of seconds. Of one second the last in the list is the oldest: the newest come first there.
+            if not version.marker and (version.time, version.latest) <= (known.time, known.latest):
+                oldest[version.key] = version
         self._originals |= oldest
 
     @contextmanager
     def _open(self, key: str) -> Iterator[Any]:
         """The body of what counts under a key."""
-        if is_written_once(key):
+        if _oldest_counts(key):
             found = self._of_original(key, lambda version: self._get(key, VersionId=version.id))
         else:
             found = self._get(key)
@@ -513,7 +556,7 @@ class S3Store:
         code = code_of(error)
         if isinstance(error, ObhutError):
             return error
-        if code in {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
+        if code in _DENIED:
             return ObhutError("permission-denied", f"{self.location}/{key}", code)
         if code == "NoSuchBucket":
             return ObhutError("archive-place", self.location, "there is no such bucket")
@@ -532,28 +575,15 @@ def _now() -> float:
     return datetime.now(UTC).timestamp()  # noqa: TID251
 
 
+def _oldest_counts(key: str) -> bool:
+    """What is written once; and staged batches and the log's narrow tiles, for a batch is staged before it is written."""
+    return is_written_once(key) or key.startswith((f"{LOG}/tile/", f"{LOG}/staging/"))
+
+
 def _same(key: str, found: bytes, promised: bytes) -> None:
     if found != promised:
         raise ObhutError("document-changed", key)
 
 
-def _sum(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
-
-
 def _time(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def client() -> Any:
-    """A client as the environment and the files of AWS say it (``AWS_ENDPOINT_URL``, keys, region)."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return boto3.client(
-            "s3", config=Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=THREADS)
-        )
-    except (BotoCoreError, ValueError) as error:
-        raise ObhutError("store-unreachable", "s3", str(error)) from None

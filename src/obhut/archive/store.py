@@ -109,7 +109,7 @@ class Store(Protocol):
         """Replaces what was read, or nothing, and else raises ``archive-raced``: two histories are never signed."""
 
     def drop(self, key: str) -> None:
-        """Takes away what nobody was ever told of."""
+        """Takes away what nobody was ever told of, where whoever takes in may: in a bucket it stays."""
 
     def confirm(self, items: Sequence[tuple[str, str, int]]) -> None:
         """Key, SHA-256 in hex, bytes of what an earlier writer has named: it is that, and lasts when this returns."""
@@ -155,6 +155,9 @@ class Store(Protocol):
 
     def held(self) -> list[str]:
         """Everything that is held."""
+
+    def ready_to_remove(self) -> None:
+        """Who runs this may remove, where a credential of its own does. Raises if not, or if the intake could, too."""
 
     def remove(self, key: str, now: int) -> None:
         """The lawful end, durably. Raises ``document-locked`` while a lock or a hold stands; what is gone already is fine."""
@@ -342,6 +345,9 @@ class LocalStore:
         """The keys with marks."""
         return [key.removeprefix(f"{_HOLDS}/") for key in self.keys(_HOLDS)]
 
+    def ready_to_remove(self) -> None:
+        """Whoever owns the files may."""
+
     def remove(self, key: str, now: int) -> None:
         """Removes a file whose lock has ended and that nobody holds."""
         found = self._lock(key)
@@ -431,6 +437,7 @@ def open_store(place: str) -> Store:
     bucket, _, prefix = rest.partition("/")
     if kind != "s3" or not bucket:
         raise ObhutError("archive-place", place, "an archive lies in a folder or in s3://BUCKET")
-    from obhut.archive.s3 import S3Store, client
+    from obhut.archive.s3 import S3Store
+    from obhut.archive.s3client import client
 
     return S3Store(bucket, prefix, client())

@@ -119,10 +119,28 @@ ARCHIVE: Final[dict[str, Entry]] = {
         "See `obhut archive show ID`.",
         thing="a document",
     ),
+    "disposal-credential": Entry(
+        "There is no credential here that deletes from the archive at {object}.",
+        "The credential of the intake must not delete, so disposal has one of its own, and none was named, or it cannot be used.",
+        "Name a profile of AWS that holds it: `--disposal-profile NAME`. `obhut archive policy disposal` prints the rights that it needs.",
+        thing="the given place",
+    ),
+    "disposal-refused": Entry(
+        "The storage does not let the credential of disposal delete: {object}.",
+        "It lacks the right to delete versions of objects there, is misspelt or expired; or the storage's clock is behind and a lock has not ended for it.",
+        "Give it the rights that `obhut archive policy disposal` prints, and run the command again: what is gone already is certified then.",
+        thing="an object",
+    ),
+    "intake-deletes": Entry(
+        "The credential of the intake may delete from the archive at {object}.",
+        "Whoever takes it could delete without any signature what a lock has released, or what only a hold keeps. Nothing was disposed of.",
+        "Give it the rights that `obhut archive policy intake` prints, and no more; `obhut archive probe` tells whether that is so.",
+        thing="the given place",
+    ),
     "lock-broken": Entry(
         "The locks of {object} do not hold.",
         "The storage did what a lock has to refuse, or says that it did.",
-        "Do not rely on this storage: mirror the archive to another one (`obhut archive mirror`), and tell whoever runs it.",
+        "See the detail. If only a version that nothing locks was deleted, the intake has too many rights (`obhut archive policy intake`); else do not rely on this storage: mirror the archive to another one, and tell whoever runs it.",
         thing="this storage",
     ),
     "probe-useless": Entry(

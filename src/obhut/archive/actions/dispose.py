@@ -6,6 +6,7 @@ run finds it gone and certifies it; meanwhile :mod:`obhut.archive.judge` says th
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 from obhut.archive.actions import holds
 from obhut.archive.actions.survey import file, survey
 from obhut.archive.classes import POLICY
-from obhut.archive.record import index_of
+from obhut.archive.probe import CANARIES
+from obhut.archive.record import LOG, index_of
 from obhut.archive.statement import approval_text
 from obhut.archive.store import seconds, shown
 from obhut.archive.vault import Draft
 from obhut.errors import ObhutError
+from obhut.log import tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 #: Documents and audit records that are disposed of before the log says so.
 GROUP: Final = 64
+
+_STAGED: Final = re.compile(r"staging/([0-9]{1,18})-[0-9a-f]+")
+_NARROW: Final = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/)*[0-9]{3})\.p/[0-9]{1,3}")
 
 
 @dataclass(slots=True)
@@ -117,7 +123,8 @@ def dispose(
     """Carries out a proposal as far as the law, the holds and the locks allow on the agreed day.
 
     ``copies`` are the places where copies remain, for the certificates.
-    Raises ``proposal-unapproved`` while signatures are missing. What stays is reported with its reason; another run goes on.
+    Raises ``proposal-unapproved`` while signatures are missing, and in a bucket ``disposal-credential``,
+    ``intake-deletes`` or ``disposal-refused`` before anything goes. What stays is reported with its reason; another run goes on.
     """
     outcome = Outcome()
     with vault.writing(key_path) as intake:
@@ -126,7 +133,9 @@ def dispose(
         if proposal.approved is None:
             signed = ", ".join(proposal.signers) or "nobody"
             raise ObhutError("proposal-unapproved", id, f"{signed} has signed it; two people have to")
+        vault.store.ready_to_remove()
         holds.align(seen, agreed.day)
+        tidy(seen, seconds(agreed.time))
         left = sorted(proposal.covers - seen.ledger.gone.keys())
         uses = _uses(seen)
         for at in range(0, len(left), GROUP):
@@ -135,6 +144,40 @@ def dispose(
             _group(intake, seen, proposal, left[at : at + GROUP], uses, agreed, now, outcome, copies)
         reporter.end_progress()
     return outcome
+
+
+def tidy(seen: Survey, now: int) -> int:
+    """Removes what the intake leaves in a bucket because it may delete nothing; gives how many files. ``now`` is Unix seconds.
+
+    The signed size of the log says what that is: batches that are stated, narrow tiles whose full one is, records beside
+    the one that was logged; and canaries of the probe. What is locked stays until a later run.
+    """
+    store = seen.vault.store
+    if not store.shared:
+        return 0
+    size = seen.vault.stated().checkpoint.size
+    served = [key for key in store.keys(LOG) if _is_over(key.removeprefix(f"{LOG}/"), size)]
+    gone = 0
+    for key in [*served, *seen.spare, *store.keys(CANARIES)]:
+        try:
+            store.remove(key, now)
+        except ObhutError as error:
+            if error.id != "document-locked":
+                raise
+        else:
+            gone += 1
+    return gone
+
+
+def _is_over(path: str, size: int) -> bool:
+    """Whether a file of the log has served: a batch that is stated, a narrow tile whose full one is stated. Pure."""
+    if batch := _STAGED.fullmatch(path):
+        return int(batch[1]) <= size
+    if not (narrow := _NARROW.fullmatch(path)):
+        return False
+    level = 0 if narrow[1] == "entries" else int(narrow[1])
+    index = int(narrow[2].replace("/", "").replace("x", ""))
+    return (index + 1) * tiles.WIDTH <= size >> 8 * level
 
 
 def _uses(seen: Survey) -> Counter[str]:

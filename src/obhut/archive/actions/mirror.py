@@ -180,7 +180,7 @@ def _gone(seen: Survey, target: Store, now: int, outcome: Outcome) -> None:
                 target.remove(of, now)
             target.remove(key, now)
         except ObhutError as error:
-            if error.id != "document-locked":
+            if error.id not in {"document-locked", "disposal-credential"}:
                 raise
             outcome.kept.append(f"{index}-{key.rpartition('-')[2]}")
         else:

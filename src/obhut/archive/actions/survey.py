@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 class Survey:
     """An archive's history: its ledger, and the names of its records."""
 
-    def __init__(self, vault: Vault, ledger: Ledger, keys: dict[int, str]) -> None:
+    def __init__(self, vault: Vault, ledger: Ledger, keys: dict[int, str], spare: Sequence[str] = ()) -> None:
         self.vault = vault
         self.ledger = ledger
         self._keys = keys
+        #: Records beside the one that was logged, or of a leaf that is gone: nobody was ever told of them.
+        self.spare = spare
 
     def key(self, index: int) -> str | None:
         """Where the record of a leaf lies; nothing for one that is gone."""
@@ -89,10 +91,11 @@ def survey(vault: Vault) -> Survey:
     several: dict[int, list[str]] = {}
     for index, key in record_keys(vault.store):
         several.setdefault(index, []).append(key)
-    keys = {
-        index: found[0] if len(found) == 1 else _logged(vault, found, leaves[index] if index < len(leaves) else None)
-        for index, found in several.items()
-    }
+    keys, spare = {}, []
+    for index, found in several.items():
+        logged = _logged(vault, found, leaves[index]) if len(found) > 1 and index < len(leaves) else None
+        keys[index] = logged or found[0]
+        spare += [key for key in found if logged not in {None, key}]
     ledger = Ledger(checkpoint.origin, secret.verify)
     missing: list[int] = []
 
@@ -112,21 +115,28 @@ def survey(vault: Vault) -> Survey:
         raise ObhutError("archive-damaged", faults[0].object, faults[0].what)
     if vault.described.encode().decode() != ledger.description:
         raise ObhutError("archive-damaged", DESCRIPTION, "it is not what the first record of the log says")
-    return Survey(vault, ledger, keys)
+    spare += [key for index in ledger.gone for key in several.get(index, []) if key not in spare]
+    return Survey(vault, ledger, keys, spare)
 
 
-def _logged(vault: Vault, found: Sequence[str], leaf: bytes | None) -> str:
+def _logged(vault: Vault, found: Sequence[str], leaf: bytes | None) -> str | None:
     """Of several records for one leaf the one that it commits to: a writer who lost a race has left the other."""
     for key in found:
         try:
-            if leaf is not None and Leaf.parse(leaf).commit == commitment_of(vault.get(key)):
+            data = vault.get(key)
+            # A copy of it under another name is not it: somebody could have the one that counts taken for left over.
+            if leaf is not None and Leaf.parse(leaf).commit == commitment_of(data) and _is_at(key, data):
                 return key
         except (RecordError, OSError):
             continue
         except ObhutError as error:
             if error.id != "archive-damaged":
                 raise
-    return found[0]
+    return None
+
+
+def _is_at(key: str, data: bytes) -> bool:
+    return record_key(parsed_any(key, data).id) == key
 
 
 def file(

@@ -29,6 +29,8 @@ VERBS = {
     "propose": (f"{_HERE}.disposal", "propose", "Propose what may go, and why."),
     "approve": (f"{_HERE}.disposal", "approve", "Sign a proposal."),
     "dispose": (f"{_HERE}.disposal", "dispose", "Carry out a proposal that two people have signed."),
+    "tidy": (f"{_HERE}.disposal", "tidy", "Remove from a bucket what has served; the intake may not."),
+    "policy": (f"{_HERE}.policy", "policy", "Print the rights of the intake, or of disposal, in a bucket."),
     "stamp": (f"{_HERE}.stamp", "stamp", "Have the log stamped with the time by others; for every hour."),
     "mirror": (f"{_HERE}.mirror", "mirror", "Keep a second copy, checked against the log."),
     "key": (f"{_HERE}.key", "key", "Check that keys fit, copy them, give the log a new one."),

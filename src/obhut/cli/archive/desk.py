@@ -225,6 +225,24 @@ def agreed(desk: Desk, vault: Vault, checkpoint: str | None, witness: str | None
     return found
 
 
+def disposing(function: F) -> F:
+    """Adds the option that names the credential that deletes from a bucket."""
+    return click.option(
+        "--disposal-profile",
+        metavar="NAME",
+        envvar="OBHUT_DISPOSAL_PROFILE",
+        help="The profile of AWS whose credential deletes from a bucket; the intake's must not.  [env: OBHUT_DISPOSAL_PROFILE]",
+    )(function)
+
+
+def remove_as(store: Any, profile: str | None) -> None:
+    """Gives a bucket the credential that deletes. A folder needs none."""
+    from obhut.archive.store import LocalStore
+
+    if profile and not isinstance(store, LocalStore):
+        store.remove_as(profile)
+
+
 def new_file(path: str) -> Path:
     """The place of a new file for a person; one that is there is never replaced."""
     place = Path(path).absolute()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from obhut.cli.archive.desk import second_clock, signing, writing_desk
+from obhut.cli.archive.desk import desk as with_desk
+from obhut.cli.archive.desk import disposing, second_clock, signing, writing_desk
 from obhut.cli.lazy import ExamplesCommand
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def approve(
     cls=ExamplesCommand,
     examples="""
     obhut archive dispose 2051-0123456789abcdef -s /srv/archive --checkpoint archive.checkpoint --witness witness.vkey
+    obhut archive dispose 2051-0123456789abcdef -s s3://my-archive --disposal-profile archive-disposal
     """,
 )
 @click.argument("id", metavar="PROPOSAL")
@@ -156,18 +158,30 @@ def approve(
     metavar="PLACE",
     help="Where copies remain, such as a mirror or a backup: the certificates say so.",
 )
-def dispose(desk: Desk, id: str, checkpoint: str | None, witness: str | None, copies: tuple[str, ...]) -> None:
+@disposing
+def dispose(
+    desk: Desk,
+    id: str,
+    checkpoint: str | None,
+    witness: str | None,
+    copies: tuple[str, ...],
+    disposal_profile: str | None,
+) -> None:
     """Carry out a proposal that two people have signed. Each document, or audit record, that goes leaves a certificate in the log.
 
     What is still locked, or held, stays and is named; run it again later. The bytes go with the last record that names
     them. Copies elsewhere, backups among them, are not touched: name them with --copy. A mirror follows with its next run.
+
+    A bucket deletes for a credential of its own (--disposal-profile), which the intake has not; everything else, the
+    certificates among it, goes by the intake's. Both are tried before anything goes: the one must be refused.
     """
     from obhut.archive.actions import dispose as acts
     from obhut.archive.classes import READ
     from obhut.archive.record import Leaf
-    from obhut.cli.archive.desk import agreed
+    from obhut.cli.archive.desk import agreed, remove_as
 
     vault = desk.vault()
+    remove_as(vault.store, disposal_profile)
     day = agreed(desk, vault, checkpoint, witness)
     outcome = acts.dispose(vault, desk.key_path(vault.origin), id, day, desk.now, desk.reporter, copies)
     leaves = [Leaf.parse(filed.leaf) for filed in outcome.certificates]
@@ -183,3 +197,31 @@ def dispose(desk: Desk, id: str, checkpoint: str | None, witness: str | None, co
         reads = sum(leaf.category == READ.name for leaf in leaves)
         gone = _amount(len(leaves) - reads, reads)
         desk.reporter.say(f"{gone} are gone, each with a certificate in the log; {len(outcome.kept)} stay")
+
+
+@click.command(
+    cls=ExamplesCommand,
+    examples="""
+    obhut archive tidy --store s3://my-archive --disposal-profile archive-disposal
+    """,
+)
+@with_desk
+@disposing
+def tidy(desk: Desk, disposal_profile: str | None) -> None:
+    """Remove from a bucket what the intake has left there, because it may delete nothing: batches and narrow tiles of the log that have served, records that nobody was told of.
+
+    No document goes. `dispose` does the same; this is for buckets in which nothing ends for years. It needs no key. In a
+    folder nothing is left.
+    """
+    from obhut.archive.actions.dispose import tidy as act
+    from obhut.archive.actions.survey import survey
+    from obhut.cli.archive.desk import remove_as
+
+    vault = desk.vault()
+    remove_as(vault.store, disposal_profile)
+    vault.store.ready_to_remove()
+    gone = act(survey(vault), desk.clock() // 1_000_000_000)
+    if desk.json:
+        desk.reporter.line({"message_type": "tidied", "files": gone})
+    else:
+        desk.reporter.say(f"{gone} files are gone that had served")

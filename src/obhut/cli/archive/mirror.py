@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from obhut.cli.archive.desk import desk as with_desk
+from obhut.cli.archive.desk import disposing
 from obhut.cli.lazy import ExamplesCommand
 
 if TYPE_CHECKING:
@@ -27,18 +28,23 @@ if TYPE_CHECKING:
     type=click.Choice(["governance", "compliance"]),
     help="How a mirror in a bucket locks from now on, if its archive lies in a folder.  [default: governance]",
 )
-def mirror(desk: Desk, to: str, lock: str | None) -> None:
+@disposing
+def mirror(desk: Desk, to: str, lock: str | None, disposal_profile: str | None) -> None:
     """Keep a second copy of an archive in another place: one copy is no archive. Run it every day.
 
     One way, without any key. What is copied is checked against the log; locks and holds are the same there, and what was
     disposed of here goes there when its lock has ended. An archive whose log was cut or written anew is refused, and the
     mirror stays as it was. `verify`, `get` and `receipt` work on a mirror as on the archive.
+
+    A mirror in a bucket lets go only with a credential that deletes (--disposal-profile); without it the rest is done,
+    and what would have gone is named.
     """
     from dataclasses import asdict
 
     from obhut.archive.actions.mirror import mirror as act
     from obhut.archive.store import LocalStore, open_store
     from obhut.backup.sizes import format_bytes
+    from obhut.cli.archive.desk import remove_as
     from obhut.cli.console import safe
 
     vault, target = desk.vault(), open_store(to)
@@ -47,12 +53,15 @@ def mirror(desk: Desk, to: str, lock: str | None) -> None:
             raise click.UsageError("--lock is for mirrors in a bucket")
         target.lock_mode = lock
     target.adopt(vault.described.lock)
+    remove_as(target, disposal_profile)
     done = act(vault, target, desk.clock() // 1_000_000_000, desk.reporter)
     if desk.json:
         desk.reporter.line({"message_type": "mirrored", "to": to, **asdict(done)})
         return
+    bucket = not isinstance(target, LocalStore) and not disposal_profile
+    until = "a run with --disposal-profile" if bucket else "a run after its lock has ended there"
     for kept in done.kept:
-        desk.reporter.warn(f"{kept} was disposed of and is still locked in the mirror; a later run removes it")
+        desk.reporter.warn(f"{kept} was disposed of and stays in the mirror until {until}")
     gone = f", {done.disposed} went" if done.disposed else ""
     desk.reporter.say(
         f"{safe(to)} states {done.entries} entries ({done.entries - done.known} new): "
