@@ -256,6 +256,15 @@ class TestBuckets:
             [(one[0], "somebody laid a delete marker over it"), (two[0], "somebody wrote another version over it")]
         )
 
+    def test_of_versions_of_one_second_the_first_counts(self, server: Server) -> None:
+        name = server.bucket()
+        for number in range(5):
+            key = f"records/000/00{number}-x"
+            S3Store(name, "", server.client()).put_once([(key, b"first")])
+            for data in (b"second", b"third"):
+                server.client().put_object(Bucket=name, Key=key, Body=data)
+            assert S3Store(name, "", server.client()).get(key) == b"first"
+
     def test_two_writers_of_one_checkpoint(self, server: Server) -> None:
         name = server.bucket()
         first, second = (S3Store(name, "", server.client()) for _ in range(2))

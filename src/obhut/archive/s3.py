@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -75,6 +75,8 @@ class S3Store:
         self._originals: dict[str, Version] = {}
         #: What was just written: its version, and until when it is locked.
         self._fresh: dict[str, tuple[str, int]] = {}
+        #: The key of the log, once it was read: written once.
+        self._vkey = b""
 
     @property
     def location(self) -> str:
@@ -135,13 +137,21 @@ class S3Store:
         try:
             with self._open(key) as body:
                 data: bytes = body.read()
-            if key == _CHECKPOINT and s3notes.size_of(data, self.get(_VKEY)) is None:
-                return next(
-                    (one for one in self._written(key) if s3notes.size_of(one, self.get(_VKEY)) is not None), data
-                )
+            if key == _CHECKPOINT and not self._is_signed(data):
+                return next(filter(self._is_signed, self._written(key)), data)
         except Exception as error:  # noqa: BLE001  (told apart there)
             raise self._missing(key, error) from None
         return data
+
+    def _is_signed(self, checkpoint: bytes) -> bool:
+        """Whether the log's key signed it; where no key lies yet, nothing says whose it has to be."""
+        return not (vkey := self._log_key()) or s3notes.size_of(checkpoint, vkey) is not None
+
+    def _log_key(self) -> bytes:
+        if not self._vkey:
+            with suppress(FileNotFoundError):
+                self._vkey = self.get(_VKEY)
+        return self._vkey
 
     def _written(self, key: str) -> Iterator[bytes]:
         """All that was ever written to a key that is replaced, newest first."""
@@ -211,7 +221,7 @@ class S3Store:
             for version in self._versions(folder):
                 if _oldest_counts(version.key):
                     found.setdefault(version.key, []).append(version)
-        if self.exists() and (why := s3notes.oddity(self._written(_CHECKPOINT), self.get(_VKEY))):
+        if (vkey := self._log_key()) and (why := s3notes.oddity(self._written(_CHECKPOINT), vkey)):
             odd.append((_CHECKPOINT, why))
         for key, versions in sorted(found.items()):
             markers = sum(version.marker for version in versions)
@@ -293,7 +303,7 @@ class S3Store:
         found = self._told(key, lambda: self._get(key))
         data = found["Body"].read()
         # What somebody laid over a checkpoint is replaced, too.
-        if data != before and not (key == _CHECKPOINT and s3notes.size_of(data, self.get(_VKEY)) is None):
+        if data != before and (key != _CHECKPOINT or self._is_signed(data)):
             raise ObhutError("archive-raced", self.location)
         return str(found["ETag"])
 
