@@ -184,7 +184,7 @@ def test_audit_records_end_in_a_bucket(tmp_path: Path, server: Server, monkeypat
     for name in ("anna", "bert"):
         dispose.approve(bucket.vault(), bucket.key, proposed.statement.id, office.signatory(name), now())
     time.sleep(8)
-    done = dispose.dispose(bucket.vault(), bucket.key, proposed.statement.id, agreed, now(), Silent())
+    done = dispose.dispose(bucket.disposing(), bucket.key, proposed.statement.id, agreed, now(), Silent())
     assert (len(done.certificates), done.kept) == (1, [])
     versions = bucket.server.client().list_object_versions(Bucket=bucket.name).get("Versions", [])
     assert all(record_key(taken) != found["Key"] for found in versions)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,12 +21,15 @@ from obhut.archive import s3client, s3notes, s3parts
 from obhut.archive.probe import Target, code_of
 from obhut.archive.record import LOG, is_written_once
 from obhut.archive.s3client import THREADS
+from obhut.archive.s3notes import oldest_counts
 from obhut.errors import ObhutError
 from obhut.world import durable, secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from obhut.log.handover import Keys
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,7 +43,6 @@ _ABANDONED: Final = 2 * 86400
 
 _PIECE: Final = 1 << 20
 _CHECKPOINT: Final = f"{LOG}/checkpoint"
-_VKEY: Final = f"{LOG}.vkey"
 _GONE: Final = {"NoSuchKey", "404", "NotFound", "NoSuchVersion"}
 _TAKEN: Final = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
 _DENIED: Final = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
@@ -75,8 +77,8 @@ class S3Store:
         self._originals: dict[str, Version] = {}
         #: What was just written: its version, and until when it is locked.
         self._fresh: dict[str, tuple[str, int]] = {}
-        #: The key of the log, once it was read: written once.
-        self._vkey = b""
+        #: The keys of the log, once they were read; there may be more since.
+        self._keys: Keys | None = None
 
     @property
     def location(self) -> str:
@@ -137,21 +139,23 @@ class S3Store:
         try:
             with self._open(key) as body:
                 data: bytes = body.read()
-            if key == _CHECKPOINT and not self._is_signed(data):
-                return next(filter(self._is_signed, self._written(key)), data)
+            if key == _CHECKPOINT and not self._is_signed(data) and (keys := self._keys) is not None:
+                signed = (one for one in self._written(key) if s3notes.size_of(one, keys) is not None)
+                return next(signed, data)
         except Exception as error:  # noqa: BLE001  (told apart there)
             raise self._missing(key, error) from None
         return data
 
     def _is_signed(self, checkpoint: bytes) -> bool:
         """Whether the log's key signed it; where no key lies yet, nothing says whose it has to be."""
-        return not (vkey := self._log_key()) or s3notes.size_of(checkpoint, vkey) is not None
+        if self._keys is not None and s3notes.size_of(checkpoint, self._keys) is not None:
+            return True
+        keys = self._log_keys()
+        return keys is None or s3notes.size_of(checkpoint, keys) is not None
 
-    def _log_key(self) -> bytes:
-        if not self._vkey:
-            with suppress(FileNotFoundError):
-                self._vkey = self.get(_VKEY)
-        return self._vkey
+    def _log_keys(self) -> Keys | None:
+        self._keys = s3notes.keys_of(self.get, self.keys)
+        return self._keys
 
     def _written(self, key: str) -> Iterator[bytes]:
         """All that was ever written to a key that is replaced, newest first."""
@@ -219,9 +223,9 @@ class S3Store:
         odd = []
         for folder in ("objects/", "records/", "stamps/", "log/1", "archive.json"):
             for version in self._versions(folder):
-                if _oldest_counts(version.key):
+                if oldest_counts(version.key):
                     found.setdefault(version.key, []).append(version)
-        if (vkey := self._log_key()) and (why := s3notes.oddity(self._written(_CHECKPOINT), vkey)):
+        if (keys := self._log_keys()) and (why := s3notes.oddity(self._written(_CHECKPOINT), keys)):
             odd.append((_CHECKPOINT, why))
         for key, versions in sorted(found.items()):
             markers = sum(version.marker for version in versions)
@@ -284,8 +288,8 @@ class S3Store:
     def put_edge(self, items: Sequence[tuple[str, bytes]], until: int | None = None) -> None:
         """The growing edge of a log: tiles have one content each, for their batch was staged; of a checkpoint the newest counts."""
         self.put_once([item for item in items if is_written_once(item[0])], until)
-        self.put_once([item for item in items if _oldest_counts(item[0]) and not is_written_once(item[0])])
-        rest = [item for item in items if not _oldest_counts(item[0])]
+        self.put_once([item for item in items if oldest_counts(item[0]) and not is_written_once(item[0])])
+        rest = [item for item in items if not oldest_counts(item[0])]
         self._each(lambda item: self._told(item[0], lambda: self._client.put_object(
             Bucket=self._bucket, Key=self._prefix + item[0], Body=item[1])), rest)  # fmt: skip
 
@@ -529,7 +533,7 @@ class S3Store:
     @contextmanager
     def _open(self, key: str) -> Iterator[Any]:
         """The body of what counts under a key."""
-        if _oldest_counts(key):
+        if oldest_counts(key):
             found = self._of_original(key, lambda version: self._get(key, VersionId=version.id))
         else:
             found = self._get(key)
@@ -583,11 +587,6 @@ class S3Store:
 def _now() -> float:
     """By the machine's clock: what is asked for here is compared with what the server's clock has said."""
     return datetime.now(UTC).timestamp()  # noqa: TID251
-
-
-def _oldest_counts(key: str) -> bool:
-    """What is written once; and staged batches and the log's narrow tiles, for a batch is staged before it is written."""
-    return is_written_once(key) or key.startswith((f"{LOG}/tile/", f"{LOG}/staging/"))
 
 
 def _same(key: str, found: bytes, promised: bytes) -> None:
