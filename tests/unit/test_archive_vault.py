@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archives import NOW, ORIGIN, Broken, Copied, Failing, Item, Shelf, Silent, described
-from obhut.archive import inventory, keyfile
+from obhut.archive import inventory, keyfile, sealing
 from obhut.archive.actions import put, read
 from obhut.archive.record import LOG, object_key, record_key
 from obhut.archive.sequencer import Sequencer
@@ -412,6 +413,26 @@ class TestStops:
         assert min(one.document.index, two.document.index) == 3, "the one that waited comes next"
         assert sorted([*numbers, one.document.index, two.document.index]) == list(range(1, 9))
         assert shelf.sound().documents == 8
+
+    def test_a_race_lost_before_a_record_was_made_says_nothing_of_the_group_before(
+        self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The group is begun again; it is not taken for the one before, which is in the log."""
+        monkeypatch.setattr(put, "GROUP", 2)
+        ready, calls = sealing.Unsealed.ready, 0
+
+        def raced(*words: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise ObhutError("archive-raced", "somewhere")
+            return ready(*words)
+
+        monkeypatch.setattr(sealing.Unsealed, "ready", raced)
+        entries = shelf.put(b"one", b"two", b"three", b"four")
+        assert [entry.document.index for entry, _ in entries] == [1, 2, 3, 4]
+        assert [entry.document.name for entry, _ in entries] == [f"document-{number}" for number in range(4)]
+        assert shelf.sound().documents == 4
 
 
 def _rewound(shelf: Shelf, size: int) -> None:

@@ -245,6 +245,7 @@ class Intake:
 
         All were received at one time. ``staged`` are copies of them, in their order.
         """
+        self.begun = []
         until = seconds(documents[0].received) + FIRST_LOCK
         sources = {new.digest: sealing.Source(new.path, new.digest, new.size) for new in documents}
         with self._seals.ready(self._store, list(sources.values())) as ready:
