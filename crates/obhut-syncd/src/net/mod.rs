@@ -1,0 +1,1 @@
+//! The network: certificates, TLS, greetings, connections.

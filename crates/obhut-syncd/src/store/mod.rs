@@ -1,0 +1,1 @@
+//! The store: entries, sequences and lives of them, in SQLite.
