@@ -72,6 +72,11 @@ impl Blocks {
     }
 }
 
+/// SHA-256 of some bytes: what a block is known by.
+pub fn digest(bytes: &[u8]) -> [u8; HASH] {
+    Sha256::digest(bytes).into()
+}
+
 /// Takes blocks as they come in, and sees that they follow each other.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {

@@ -17,7 +17,7 @@ mod vector;
 mod wire;
 
 pub use announce::Announce;
-pub use blocks::{Blocks, HASH, LARGEST_BLOCK, SMALLEST_BLOCK, block_size};
+pub use blocks::{Blocks, HASH, LARGEST_BLOCK, SMALLEST_BLOCK, block_size, digest};
 pub use error::{Error, Result};
 pub use file::{FileInfo, Kind};
 pub use frame::{Compression, Frames, LARGEST_MESSAGE, encode_frame};

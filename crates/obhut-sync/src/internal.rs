@@ -22,6 +22,11 @@ pub fn is_temporary(name: &str) -> bool {
         && last.ends_with(END)
 }
 
+/// Whether nobody may send, ask for or change a name: it is of the machinery, or below something that is.
+pub fn is_untouchable(name: &str) -> bool {
+    is_internal(name) || name.split('/').any(is_temporary)
+}
+
 /// What a file is called, in its directory, while it is written; `hash` is the SHA-256 of its last part in hex.
 pub fn temporary(name: &str, hash: impl FnOnce(&str) -> String) -> String {
     let (folder, last) = name

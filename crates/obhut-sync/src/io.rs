@@ -326,12 +326,12 @@ pub enum Input {
         /// Which.
         connection: Connection,
     },
-    /// So many bytes of messages have gone to the system since the last time.
+    /// So many messages have gone to the system since the last time.
     Drained {
         /// On which.
         connection: Connection,
         /// How many.
-        bytes: u64,
+        messages: u64,
     },
     /// Names of a walk, in any order.
     Walked {
@@ -427,8 +427,6 @@ pub enum Command {
     Scan,
     /// A send-only folder: what we have counts, whatever others say.
     Override,
-    /// A receive-only folder: what we changed goes, what others have comes.
-    Revert,
 }
 
 /// What reading a file brought.
