@@ -87,7 +87,8 @@ impl Engine {
             | Input::Prepared { ticket, .. }
             | Input::Wrote { ticket, .. }
             | Input::Applied { ticket, .. }
-            | Input::Committed { ticket } => self.answer(ticket, true, input, now),
+            | Input::Committed { ticket }
+            | Input::Marked { ticket } => self.answer(ticket, true, input, now),
         }
         self.advance(now);
         std::mem::take(&mut self.out)

@@ -65,6 +65,14 @@ pub enum State {
     Running,
 }
 
+/// The number beside the marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Due,
+    Asked(Ticket),
+    There,
+}
+
 /// A folder.
 #[derive(Debug)]
 pub struct Folder {
@@ -89,9 +97,10 @@ pub struct Folder {
     meta: Meta,
     next_sequence: u64,
     committed: u64,
+    loaded_upto: u64,
     pending: Vec<Change>,
-    mark: bool,
-    committing: Option<(Ticket, u64, bool)>,
+    mark: Mark,
+    committing: Option<(Ticket, u64)>,
     reopen: Option<u64>,
 }
 
@@ -117,8 +126,9 @@ impl Folder {
             meta: Meta::default(),
             next_sequence: 1,
             committed: 0,
+            loaded_upto: 0,
             pending: Vec::new(),
-            mark: false,
+            mark: Mark::Due,
             committing: None,
             reopen: None,
         }
@@ -138,9 +148,15 @@ impl Folder {
         self.state == State::Running && !self.config.paused
     }
 
-    /// The life of our sequences, and the newest that is committed.
+    /// The life of our sequences, and the newest that others may be told of: it is committed, and the disk knows that this
+    /// life goes on. (Else an old copy of the store might pass for the present one.)
     pub fn sequences(&self) -> (u64, u64) {
-        (self.meta.index_id, self.committed)
+        let told = if self.mark == Mark::There {
+            self.committed
+        } else {
+            self.loaded_upto
+        };
+        (self.meta.index_id, told)
     }
 
     /// No sequence above it was ever given.
@@ -211,6 +227,7 @@ impl Folder {
     /// else the disk or the store is a copy of another time, and others must not take its sequences for the old ones.
     fn begin(&mut self, generation: Option<u64>, chance: [u64; 2]) {
         self.loaded = true;
+        self.loaded_upto = self.committed;
         let ours = generation.is_none_or(|seen| {
             seen == self.meta.generation || seen == self.meta.previous_generation
         });
@@ -224,7 +241,6 @@ impl Folder {
         self.meta.generation = chance[1].max(1);
         self.meta.ceiling = self.next_sequence + AHEAD;
         self.pending.push(Change::Meta(self.meta));
-        self.mark = true;
     }
 
     /// A new life of our sequences: somebody knows of later ones than we ever gave.
@@ -303,12 +319,23 @@ impl Folder {
             observed: observed.clone(),
         });
         let gone = info.deleted;
+        let directory = info.kind == obhut_bep::Kind::Directory && !gone;
+        let seen = self
+            .index
+            .get(&name)
+            .and_then(|item| item.local.as_ref())
+            .is_none_or(|local| local.observed != observed);
         self.index
             .set_local(&name, Local { info, observed }, &self.rules);
-        self.scan.recorded(&name, &mut self.index);
+        if seen {
+            self.scan.recorded(&name, &mut self.index);
+        }
         if gone && let Some((parent, _)) = name.rsplit_once('/') {
             let parent = self.index.name(parent);
             self.index.again(&parent);
+        }
+        if directory {
+            self.index.again_below(&name);
         }
     }
 
@@ -372,8 +399,7 @@ impl Folder {
             return;
         }
         let ticket = cx.ticket(&self.id);
-        self.committing = Some((ticket, self.next_sequence - 1, self.mark));
-        self.mark = false;
+        self.committing = Some((ticket, self.next_sequence - 1));
         cx.out.push(Output::Commit {
             ticket,
             folder: Arc::clone(&self.id),
@@ -383,16 +409,15 @@ impl Folder {
 
     /// A transaction lasts: others may be told.
     pub fn committed(&mut self, ticket: Ticket, cx: &mut Context<'_>) {
-        let Some((expected, sequence, mark)) = self.committing.take() else {
+        let Some((_, sequence)) = self.committing.take_if(|(known, _)| *known == ticket) else {
             return;
         };
-        if expected != ticket {
-            self.committing = Some((expected, sequence, mark));
-            return;
-        }
         self.committed = sequence;
-        if mark {
+        if self.mark == Mark::Due && self.running() {
+            let ticket = cx.ticket(&self.id);
+            self.mark = Mark::Asked(ticket);
             cx.out.push(Output::Mark {
+                ticket,
                 folder: Arc::clone(&self.id),
                 generation: self.meta.generation,
             });
@@ -432,6 +457,7 @@ impl Folder {
             Input::Wrote { ticket, result } => self.wrote(ticket, result, cx),
             Input::Applied { ticket, outcomes } => self.applied(ticket, outcomes, cx),
             Input::Committed { ticket } => self.committed(ticket, cx),
+            Input::Marked { ticket } if self.mark == Mark::Asked(ticket) => self.mark = Mark::There,
             _ => {}
         }
     }

@@ -208,6 +208,18 @@ impl Index {
         }
     }
 
+    /// Has all needed items below a directory looked at again.
+    pub fn again_below(&mut self, directory: &str) {
+        let first: Name = Arc::from(format!("{directory}/"));
+        let last: Name = Arc::from(format!("{directory}0"));
+        let names: Vec<Name> = self
+            .needs
+            .range::<Name, _>((Bound::Included(first), Bound::Excluded(last)))
+            .map(Arc::clone)
+            .collect();
+        self.dirty.extend(names);
+    }
+
     /// Has all needed items looked at again.
     pub fn all_again(&mut self) {
         self.dirty = self.needs.clone();

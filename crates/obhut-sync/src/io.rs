@@ -409,6 +409,11 @@ pub enum Input {
         /// Which.
         ticket: Ticket,
     },
+    /// A number is beside the marker: answers [`Output::Mark`].
+    Marked {
+        /// Which.
+        ticket: Ticket,
+    },
     /// Somebody asks for something: [`Command`].
     Told {
         /// Where.
@@ -450,8 +455,10 @@ pub enum Output {
         /// Whether the store is to be loaded.
         load: bool,
     },
-    /// To write a number beside the marker, lastingly. No answer; what follows it to the same folder comes after.
+    /// To write a number beside the marker, lastingly. Nothing is announced before it is there.
     Mark {
+        /// For the answer.
+        ticket: Ticket,
         /// Where.
         folder: FolderId,
         /// The number.
@@ -539,7 +546,7 @@ pub enum Output {
         /// Where some of them are.
         sources: Vec<Source>,
     },
-    /// To write a block into a temporary file, which is made if it is not there, after its hash was compared.
+    /// To write a block into a temporary file, which is made if it is not there and gets its size, after its hash was compared.
     Write {
         /// For the answer.
         ticket: Ticket,
@@ -547,6 +554,8 @@ pub enum Output {
         folder: FolderId,
         /// Its temporary name.
         temporary: String,
+        /// Bytes of the whole file.
+        total: u64,
         /// At which byte.
         offset: u64,
         /// The bytes.

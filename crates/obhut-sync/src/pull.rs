@@ -11,7 +11,7 @@ use crate::conflict::copy_name;
 use crate::entry::{MODE, content, of_disk};
 use crate::folder::{Context, Folder};
 use crate::index::{Local, Name};
-use crate::internal::temporary;
+use crate::internal::{is_temporary, temporary};
 use crate::io::{
     Act, Displaced, Event, Expected, Facts, Failure, Now, Outcome, Output, Source, Step, Ticket,
 };
@@ -119,7 +119,12 @@ impl Folder {
             if let Some((at, _)) = self.pull.retry.get_mut(&name) {
                 *at = u64::MAX; // the delay stays until it was done
             }
-            self.index.again(&name);
+            if self.index.needs().contains(&name) {
+                self.index.again(&name);
+            } else {
+                self.pull.retry.remove(&name);
+                self.pull.troubles.remove(&name);
+            }
         }
     }
 
@@ -281,6 +286,11 @@ impl Folder {
         mut step: Step,
         cx: &mut Context<'_>,
     ) {
+        match self.above(name, cx.now) {
+            Place::There => {}
+            Place::Later => return, // the directory has what waits for it looked at again
+            Place::Taken => return self.taken(name, cx),
+        }
         let hash = content(&global);
         if step.expected == Expected::Nothing
             && let Some(hash) = hash
@@ -559,6 +569,7 @@ impl Folder {
             ticket,
             folder: Arc::clone(&self.id),
             temporary: job.temporary.clone(),
+            total: job.global.size,
             offset,
             data: response.data,
             hash,
@@ -668,7 +679,7 @@ impl Folder {
                         Act::Move { from, .. } => Some(self.index.name(from)),
                         _ => None,
                     };
-                    self.fail(&one.name, Failure::Other("a file is where a directory should be".to_owned()), cx);
+                    self.taken(&one.name, cx);
                     if let Some(from) = from {
                         self.free(&from);
                     }
@@ -713,9 +724,7 @@ impl Folder {
                 Some(_) => return Place::Taken,
                 None => {}
             }
-            let comes = self.index.needs().contains(&directory)
-                && self.planned(&directory).is_some_and(|(plan, ..)| plan.action == Action::Directory);
-            if comes || !self.scan.take(&directory, Busy::Pulling) {
+            if self.comes(&directory) || !self.scan.take(&directory, Busy::Pulling) {
                 // Its own step is on its way: nothing may come into it before it is there.
                 return Place::Later;
             }
@@ -726,6 +735,42 @@ impl Folder {
             made.insert(Arc::clone(&one.name));
         }
         Place::There
+    }
+
+    fn taken(&mut self, name: &Name, cx: &mut Context<'_>) {
+        let failure = Failure::Other("a file is where a directory should be".to_owned());
+        self.fail(name, failure, cx);
+    }
+
+    /// Whether the directories above a name are there, so that a temporary file can be made. What nobody else will make is
+    /// made ready.
+    fn above(&mut self, name: &Name, now: Now) -> Place {
+        let above: Vec<Name> = crate::scan::ancestors(name)
+            .map(|name| self.index.name(name))
+            .collect();
+        for directory in above {
+            let live = self.index.get(&directory).and_then(|item| item.live());
+            match live.map(|local| local.info.kind) {
+                Some(Kind::Directory) => {}
+                Some(_) => return Place::Taken,
+                None => {
+                    if !self.comes(&directory) && self.scan.take(&directory, Busy::Pulling) {
+                        let implied = self.implied(&directory, now);
+                        self.pull.ready.push(implied);
+                    }
+                    return Place::Later;
+                }
+            }
+        }
+        Place::There
+    }
+
+    /// Whether a directory is wanted anyway.
+    fn comes(&self, directory: &Name) -> bool {
+        self.index.needs().contains(directory)
+            && self
+                .planned(directory)
+                .is_some_and(|(plan, ..)| plan.action == Action::Directory)
     }
 
     /// Whether a directory is about to go.
@@ -786,7 +831,8 @@ impl Folder {
                 self.conflict(&name, copy, cx);
             }
             Outcome::Changed(_) => self.scan.name(Arc::clone(&name)),
-            Outcome::NotEmpty(_) => {
+            Outcome::NotEmpty(inside) => {
+                self.leftovers(inside, cx);
                 self.scan.name(Arc::clone(&name));
                 self.fail(&name, Failure::Other("the directory is not empty".to_owned()), cx);
             }
@@ -798,6 +844,22 @@ impl Folder {
         self.free(&name);
         if let Some(from) = from {
             self.free(&from);
+        }
+    }
+
+    /// Temporary files that nobody writes any more do not keep a directory.
+    fn leftovers(&self, inside: Vec<String>, cx: &mut Context<'_>) {
+        let temporaries: Vec<String> = inside
+            .into_iter()
+            .filter(|name| {
+                is_temporary(name) && !self.pull.jobs.values().any(|job| job.temporary == *name)
+            })
+            .collect();
+        if !temporaries.is_empty() {
+            cx.out.push(Output::Discard {
+                folder: Arc::clone(&self.id),
+                temporaries,
+            });
         }
     }
 

@@ -104,7 +104,12 @@ impl Scan {
 
     /// When something is to be looked at.
     pub fn wake(&self) -> Option<u64> {
-        let unsteady = self.unsteady.values().map(|(at, _)| *at).min();
+        let unsteady = self
+            .unsteady
+            .values()
+            .map(|(at, _)| *at)
+            .filter(|at| *at != u64::MAX)
+            .min();
         [unsteady, self.next_walk].into_iter().flatten().min()
     }
 }
@@ -175,6 +180,9 @@ impl Folder {
     }
 
     fn start_look(&mut self, cx: &mut Context<'_>) {
+        // What is about to be read need not be looked at.
+        let hash = &self.scan.hash;
+        self.scan.look.retain(|name| !hash.contains(name));
         let free: Vec<Name> = self
             .scan
             .look

@@ -113,7 +113,13 @@ fn of(folder: &Folder) -> FolderStatus {
             .scan
             .unreadable
             .iter()
-            .chain(&folder.pull.troubles)
+            .chain(
+                folder
+                    .pull
+                    .troubles
+                    .iter()
+                    .filter(|(name, _)| folder.index.needs().contains(*name)),
+            )
             .map(|(name, failure)| (name.to_string(), failure.clone()))
             .collect(),
         unnamed: folder.scan.unnamed.clone(),

@@ -198,15 +198,13 @@ impl Disk {
         Ok(missing)
     }
 
-    pub fn write_block(&mut self, temporary: &str, offset: u64, data: &[u8]) -> Result<(), Failure> {
+    pub fn write_block(&mut self, temporary: &str, total: u64, offset: u64, data: &[u8]) -> Result<(), Failure> {
         let mut content = match self.nodes.get(temporary) {
             Some(node) => (*node.content).clone(),
             None => Vec::new(),
         };
         let end = offset as usize + data.len();
-        if content.len() < end {
-            content.resize(end, 0);
-        }
+        content.resize(total as usize, 0);
         content[offset as usize..end].copy_from_slice(data);
         self.put_temporary(temporary, content)
     }

@@ -18,7 +18,7 @@ use obhut_sync::io::{FactsKind, Input};
 use world::{FOLDER, World};
 
 const OPERATIONS: usize = 60;
-const ROUNDS: usize = 200_000;
+const ROUNDS: usize = 30_000;
 
 fn run(seed: u64, verbose: bool) -> World {
     let mut world = World::new(seed, 3);

@@ -11,7 +11,13 @@ const FILES: [&str; 6] = ["x.txt", "y", "z.d", "c", "no.ign", "a"];
 
 impl World {
     fn some_name(&mut self) -> String {
-        format!("{}{}", self.rng.pick(&DIRECTORIES), self.rng.pick(&FILES))
+        let (directory, file) = (*self.rng.pick(&DIRECTORIES), *self.rng.pick(&FILES));
+        // A directory that holds something ignored cannot go: that is said to people, and no fault.
+        if file.ends_with(".ign") {
+            file.to_owned()
+        } else {
+            format!("{directory}{file}")
+        }
     }
 
     fn some_content(&mut self) -> Vec<u8> {

@@ -431,7 +431,10 @@ impl World {
                 self.devices[at].store.commit(changes);
                 self.give(at, Input::Committed { ticket });
             }
-            Output::Mark { generation, .. } => self.devices[at].disk.generation = Some(generation),
+            Output::Mark { ticket, generation, .. } => {
+                self.devices[at].disk.generation = Some(generation);
+                self.give(at, Input::Marked { ticket });
+            }
             Output::Open { folder, load } => {
                 if load {
                     let mut changes = self.devices[at].store.load();
@@ -549,9 +552,9 @@ impl World {
                 }
                 self.give(at, Input::Prepared { ticket, result });
             }
-            Output::Write { ticket, temporary, offset, data, hash, .. } => {
+            Output::Write { ticket, temporary, total, offset, data, hash, .. } => {
                 let result = if digest(&data) == hash {
-                    disk.write_block(&temporary, offset, &data)
+                    disk.write_block(&temporary, total, offset, &data)
                 } else {
                     self.count("fault: wrong bytes from a device");
                     Err(Failure::WrongHash)
