@@ -313,7 +313,7 @@ impl Engine {
             }
             let (index_id, _) = folder.sequences();
             let known = ours.index_id == index_id && ours.index_id != 0;
-            if known && ours.max_sequence > folder.highest() {
+            if known && !folder.gave(ours.max_sequence) {
                 // We are an old copy of ourselves: what they know of us was another life.
                 let chance = index_id.rotate_left(17) ^ ours.max_sequence ^ now.monotonic << 32;
                 folder.new_life(chance);

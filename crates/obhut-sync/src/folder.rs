@@ -15,6 +15,8 @@ use crate::session::Sessions;
 
 /// Sequences that a store is told of ahead.
 const AHEAD: u64 = 1_000;
+/// Runs that are remembered. After so many, a new life begins, and others are told everything once.
+const RUNS: usize = 1_000;
 /// Milliseconds until a folder in doubt is looked at again.
 const DOUBTFUL: u64 = 10_000;
 
@@ -95,6 +97,7 @@ pub struct Folder {
     /// Whether people said that all is gone on purpose.
     pub emptied: bool,
     meta: Meta,
+    first_sequence: u64,
     next_sequence: u64,
     committed: u64,
     loaded_upto: u64,
@@ -124,6 +127,7 @@ impl Folder {
             pull: Pull::default(),
             emptied: false,
             meta: Meta::default(),
+            first_sequence: 1,
             next_sequence: 1,
             committed: 0,
             loaded_upto: 0,
@@ -159,9 +163,13 @@ impl Folder {
         (self.meta.index_id, told)
     }
 
-    /// No sequence above it was ever given.
-    pub fn highest(&self) -> u64 {
-        self.next_sequence - 1
+    /// Whether a sequence was given by this store: kept when it was loaded, or since. If a device knows another one, the
+    /// store is an old copy.
+    pub fn gave(&self, sequence: u64) -> bool {
+        let before = |(first, last): &(u64, u64)| (*first..=*last).contains(&sequence);
+        sequence == 0
+            || self.meta.runs.iter().any(before)
+            || (self.first_sequence..self.next_sequence).contains(&sequence)
     }
 
     /// Takes what the store held.
@@ -231,22 +239,32 @@ impl Folder {
         let ours = generation.is_none_or(|seen| {
             seen == self.meta.generation || seen == self.meta.previous_generation
         });
-        self.next_sequence = self.meta.ceiling.max(self.committed + 1).max(1);
-        if self.meta.index_id == 0 || !ours {
-            self.meta.index_id = chance[0].max(1);
+        let meta = &mut self.meta;
+        if self.committed > 0 && self.committed >= meta.first {
+            meta.runs.push((meta.first, self.committed));
+        }
+        // A copy that was set back goes on elsewhere than we did: the gap is drawn by chance.
+        let gap = chance[0] >> 40;
+        self.next_sequence = meta.ceiling.max(self.committed + 1).max(1) + gap;
+        self.first_sequence = self.next_sequence;
+        meta.first = self.next_sequence;
+        if meta.index_id == 0 || !ours || meta.runs.len() > RUNS {
+            meta.index_id = chance[0].max(1);
+            meta.runs = vec![(0, self.committed)];
         }
         if let Some(seen) = generation {
-            self.meta.previous_generation = seen;
+            meta.previous_generation = seen;
         }
-        self.meta.generation = chance[1].max(1);
+        meta.generation = chance[1].max(1);
         self.meta.ceiling = self.next_sequence + AHEAD;
-        self.pending.push(Change::Meta(self.meta));
+        self.pending.push(Change::Meta(self.meta.clone()));
     }
 
     /// A new life of our sequences: somebody knows of later ones than we ever gave.
     pub fn new_life(&mut self, index_id: u64) {
         self.meta.index_id = index_id.max(1);
-        self.pending.push(Change::Meta(self.meta));
+        self.meta.runs = vec![(0, self.loaded_upto)];
+        self.pending.push(Change::Meta(self.meta.clone()));
     }
 
     /// Stands still, and says why.
@@ -310,7 +328,7 @@ impl Folder {
         self.next_sequence += 1;
         if self.next_sequence >= self.meta.ceiling {
             self.meta.ceiling = self.next_sequence + AHEAD;
-            self.pending.push(Change::Meta(self.meta));
+            self.pending.push(Change::Meta(self.meta.clone()));
         }
         let name = self.index.name(&info.name);
         let info = Arc::new(info);

@@ -272,7 +272,7 @@ pub enum Change {
 }
 
 /// What a store knows of our own sequences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Meta {
     /// The life of our sequences.
     pub index_id: u64,
@@ -282,6 +282,11 @@ pub struct Meta {
     pub generation: u64,
     /// What it said before; both are ours.
     pub previous_generation: u64,
+    /// The first sequence of this run.
+    pub first: u64,
+    /// First and last sequence of each run before this one. Between two runs lies a gap by chance: whoever knows a sequence
+    /// that is in none of them knows another life of this store.
+    pub runs: Vec<(u64, u64)>,
 }
 
 /// What happens to the engine.

@@ -31,12 +31,18 @@ const RETRY: [u64; 2] = [1_000, 3_600_000];
 /// A file that is gathered.
 #[derive(Debug)]
 struct Job {
+    /// Which attempt this is: answers to an earlier one say nothing.
+    id: Ticket,
     global: Arc<FileInfo>,
     step: Step,
     temporary: String,
     missing: VecDeque<u32>,
+    /// Blocks that are asked for.
     under_way: usize,
-    prepared: bool,
+    /// Blocks that are written. Until they are, nobody else may write this file.
+    writing: usize,
+    /// It has failed, and waits for what is still written.
+    dead: bool,
     failed: HashSet<DeviceId>,
 }
 
@@ -65,7 +71,7 @@ pub struct Pull {
     ready: Vec<Ready>,
     removals: BTreeSet<Name>,
     applying: Option<(Ticket, Vec<Ready>)>,
-    preparing: HashMap<Ticket, Name>,
+    preparing: HashMap<Ticket, (Name, Ticket)>,
     writing: HashMap<Ticket, Writing>,
     retry: BTreeMap<Name, (u64, u64)>,
     /// What could not be done, and why.
@@ -73,9 +79,40 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Whether nothing is under way.
-    pub fn quiet(&self) -> bool {
-        self.jobs.is_empty() && self.ready.is_empty() && self.applying.is_none()
+    /// What is under way; nothing at rest.
+    pub fn unrest(&self) -> Option<&'static str> {
+        let open = [
+            (!self.jobs.is_empty(), "files to gather"),
+            (!self.ready.is_empty(), "steps to come"),
+            (self.applying.is_some(), "steps"),
+        ];
+        open.iter().find(|(is, _)| *is).map(|(_, what)| *what)
+    }
+
+    /// The files that are gathered, and how far they are.
+    pub fn gathering(&self) -> Vec<String> {
+        let mut all: Vec<String> = self
+            .jobs
+            .iter()
+            .map(|(name, job)| {
+                format!(
+                    "{name}: {} missing, {} asked for, {} written{}",
+                    job.missing.len(),
+                    job.under_way,
+                    job.writing,
+                    if job.dead { ", given up" } else { "" }
+                )
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The file that something was asked for, if that attempt goes on.
+    fn job(&mut self, asked: &Asked) -> Option<&mut Job> {
+        self.jobs
+            .get_mut(&asked.name)
+            .filter(|job| job.id == asked.job && !job.dead)
     }
 
     /// When something is tried again.
@@ -315,23 +352,26 @@ impl Folder {
             mode: self.mode(&global),
             modified: global.modified,
         };
+        let id = cx.ticket(&self.id);
+        cx.routes.remove(&id);
         let mut job = Job {
+            id,
             global: Arc::clone(&global),
             step,
             temporary: temporary.clone(),
             missing: VecDeque::new(),
             under_way: 0,
-            prepared: false,
+            writing: 0,
+            dead: false,
             failed: HashSet::new(),
         };
         if sources.is_empty() && global.blocks.len() == 1 && global.size > 0 {
             // One block from somebody else: writing it makes the file.
-            job.prepared = true;
             job.missing.push_back(0);
             self.pull.asking.push_back(Arc::clone(name));
         } else {
             let ticket = cx.ticket(&self.id);
-            self.pull.preparing.insert(ticket, Arc::clone(name));
+            self.pull.preparing.insert(ticket, (Arc::clone(name), id));
             cx.out.push(Output::Prepare {
                 ticket,
                 folder: Arc::clone(&self.id),
@@ -468,17 +508,17 @@ impl Folder {
 
     /// Whether all that a file lacks was asked for.
     fn ask_for(&mut self, name: &Name, cx: &mut Context<'_>) -> bool {
-        let Some(job) = self.pull.jobs.get_mut(name) else {
+        let Some(job) = self.pull.jobs.get_mut(name).filter(|job| !job.dead) else {
             return true;
         };
-        let Some(item) = self.index.get(name) else {
-            return true;
-        };
-        let holders: HashSet<DeviceId> = item
-            .holders(&job.global)
+        let holders: HashSet<DeviceId> = self
+            .index
+            .get(name)
+            .into_iter()
+            .flat_map(|item| item.holders(&job.global))
             .filter(|device| !job.failed.contains(device) && cx.sessions.connected(*device))
             .collect();
-        if holders.is_empty() && job.under_way == 0 && !job.missing.is_empty() {
+        if holders.is_empty() && job.under_way + job.writing == 0 && !job.missing.is_empty() {
             self.fail(name, Failure::Gone, cx);
             return true;
         }
@@ -504,6 +544,7 @@ impl Folder {
             let asked = Asked {
                 folder: Arc::clone(&self.id),
                 name: Arc::clone(name),
+                job: job.id,
                 block,
                 size,
             };
@@ -521,15 +562,14 @@ impl Folder {
         result: Result<Vec<u32>, Failure>,
         cx: &mut Context<'_>,
     ) {
-        let Some(name) = self.pull.preparing.remove(&ticket) else {
+        let Some((name, id)) = self.pull.preparing.remove(&ticket) else {
             return;
         };
-        let Some(job) = self.pull.jobs.get_mut(&name) else {
+        let Some(job) = self.pull.jobs.get_mut(&name).filter(|job| job.id == id) else {
             return;
         };
         match result {
             Ok(missing) => {
-                job.prepared = true;
                 job.missing = missing.into();
                 if job.missing.is_empty() {
                     self.gathered(&name);
@@ -549,7 +589,7 @@ impl Folder {
         response: Response,
         cx: &mut Context<'_>,
     ) {
-        let Some(job) = self.pull.jobs.get_mut(&asked.name) else {
+        let Some(job) = self.pull.job(&asked) else {
             return;
         };
         let hash = job
@@ -563,6 +603,8 @@ impl Folder {
             self.unanswered(asked, Some(device));
             return;
         };
+        job.under_way -= 1;
+        job.writing += 1;
         let ticket = cx.ticket(&self.id);
         let offset = u64::from(asked.block) * u64::from(job.global.block_size);
         cx.out.push(Output::Write {
@@ -586,14 +628,18 @@ impl Folder {
 
     /// A block has not come, and is missing again; from whom it should not be asked any more.
     pub fn unanswered(&mut self, asked: Asked, failed: Option<DeviceId>) {
-        let Some(job) = self.pull.jobs.get_mut(&asked.name) else {
+        let Some(job) = self.pull.job(&asked) else {
             return;
         };
         job.under_way -= 1;
         job.missing.push_front(asked.block);
         job.failed.extend(failed);
-        if !self.pull.asking.contains(&asked.name) {
-            self.pull.asking.push_back(asked.name);
+        self.ask_again(asked.name);
+    }
+
+    fn ask_again(&mut self, name: Name) {
+        if !self.pull.asking.contains(&name) {
+            self.pull.asking.push_back(name);
         }
     }
 
@@ -605,41 +651,51 @@ impl Folder {
         let Some(job) = self.pull.jobs.get_mut(&writing.name) else {
             return;
         };
+        job.writing -= 1;
+        if job.dead {
+            if job.writing == 0 {
+                self.pull.jobs.remove(&writing.name);
+                self.free(&writing.name);
+            }
+            return;
+        }
         match result {
             Ok(()) => {
-                job.under_way -= 1;
-                if job.under_way == 0 && job.missing.is_empty() {
+                if job.under_way + job.writing == 0 && job.missing.is_empty() {
                     self.gathered(&writing.name);
                 }
             }
             Err(Failure::WrongHash) => {
-                let asked = Asked {
-                    folder: Arc::clone(&self.id),
-                    name: writing.name,
-                    block: writing.block,
-                    size: 0,
-                };
-                self.unanswered(asked, Some(writing.device));
+                job.missing.push_front(writing.block);
+                job.failed.insert(writing.device);
+                self.ask_again(writing.name);
             }
             Err(failure) => self.fail(&writing.name, failure, cx),
         }
     }
 
-    /// All of a file is here.
+    /// All of a file is here. If another entry won meanwhile, it is gathered instead: what is here serves it.
     fn gathered(&mut self, name: &Name) {
-        if let Some(job) = self.pull.jobs.remove(name) {
+        let Some(job) = self.pull.jobs.remove(name) else {
+            return;
+        };
+        let wanted = self.planned(name).is_some_and(|(plan, global, _)| {
+            plan.action == Action::Content && global.version == job.global.version
+        });
+        if wanted {
             self.pull.ready.push(Ready {
                 name: Arc::clone(name),
                 global: Some(job.global),
                 conflict: job.step.displaced == Displaced::Conflict,
                 step: job.step,
             });
+        } else {
+            self.free(name);
         }
     }
 
     /// Something could not be done; later, perhaps.
     fn fail(&mut self, name: &Name, failure: Failure, cx: &mut Context<'_>) {
-        self.pull.jobs.remove(name);
         let delay = self
             .pull
             .retry
@@ -654,6 +710,13 @@ impl Folder {
             failure: failure.clone(),
         });
         self.pull.troubles.insert(Arc::clone(name), failure);
+        if let Some(job) = self.pull.jobs.get_mut(name)
+            && job.writing > 0
+        {
+            job.dead = true;
+            return;
+        }
+        self.pull.jobs.remove(name);
         self.free(name);
     }
 

@@ -91,15 +91,17 @@ impl Scan {
         }
     }
 
-    /// Whether nothing is looked at and nothing is to be.
-    pub fn quiet(&self) -> bool {
-        self.walk.is_none()
-            && !self.again
-            && self.below.is_empty()
-            && self.look.is_empty()
-            && self.looking.is_empty()
-            && self.hash.is_empty()
-            && self.hashing.is_empty()
+    /// What is looked at or is to be; nothing at rest.
+    pub fn unrest(&self) -> Option<&'static str> {
+        let open = [
+            (self.walk.is_some(), "a walk"),
+            (self.again || !self.below.is_empty(), "a walk to come"),
+            (!self.look.is_empty(), "names to look at"),
+            (!self.looking.is_empty(), "a look"),
+            (!self.hash.is_empty(), "files to read"),
+            (!self.hashing.is_empty(), "a file that is read"),
+        ];
+        open.iter().find(|(is, _)| *is).map(|(_, what)| *what)
     }
 
     /// When something is to be looked at.

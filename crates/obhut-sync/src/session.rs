@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use obhut_bep::{DeviceId, Message, Request, Response};
 
 use crate::index::Name;
-use crate::io::{Connection, FolderId, Output};
+use crate::io::{Connection, FolderId, Output, Ticket};
 
 /// Bytes that are asked for and not here yet, of one device. A stock device serves so many at once.
 const WINDOW: u64 = 32 << 20;
@@ -23,6 +23,8 @@ pub struct Asked {
     pub folder: FolderId,
     /// Of which item.
     pub name: Name,
+    /// For which attempt to gather it.
+    pub job: Ticket,
     /// Which block.
     pub block: u32,
     /// Its bytes.

@@ -85,14 +85,27 @@ impl Engine {
         all
     }
 
-    /// Whether nothing is under way and nothing waits, connections aside.
-    pub fn quiet(&self) -> bool {
-        self.folders.values().all(|folder| {
-            folder.loaded
-                && folder.settled()
-                && (folder.state != State::Running
-                    || folder.config.paused
-                    || folder.scan.quiet() && folder.pull.quiet())
+    /// The files that are gathered, and how far they are.
+    pub fn gathering(&self) -> Vec<String> {
+        self.folders
+            .values()
+            .flat_map(|folder| folder.pull.gathering())
+            .collect()
+    }
+
+    /// What is under way or waits, connections aside; nothing at rest.
+    pub fn unrest(&self) -> Option<&'static str> {
+        self.folders.values().find_map(|folder| {
+            if !folder.loaded {
+                return Some("its store is loaded");
+            }
+            if !folder.settled() {
+                return Some("something is kept");
+            }
+            if folder.state != State::Running || folder.config.paused {
+                return None;
+            }
+            folder.scan.unrest().or_else(|| folder.pull.unrest())
         })
     }
 }
@@ -170,8 +183,8 @@ fn state(folder: &Folder) -> &'static str {
         _ if folder.config.paused => "paused",
         State::Opening => "starting",
         State::Stopped(_) => "stopped",
-        State::Running if !folder.pull.quiet() => "syncing",
-        State::Running if !folder.scan.quiet() => "scanning",
+        State::Running if folder.pull.unrest().is_some() => "syncing",
+        State::Running if folder.scan.unrest().is_some() => "scanning",
         State::Running if !folder.index.needs().is_empty() => "waiting",
         State::Running => "idle",
     }

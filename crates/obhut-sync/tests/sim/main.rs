@@ -110,9 +110,10 @@ fn check(world: &mut World, calm: bool) {
         }
     }
     for at in 0..world.devices.len() {
-        let quiet = world.devices[at].engine.as_ref().is_some_and(|engine| engine.quiet());
-        if !quiet {
-            world.violate(format!("d{at} is not at rest"));
+        let unrest = world.devices[at].engine.as_ref().map(obhut_sync::engine::Engine::unrest);
+        if unrest != Some(None) {
+            let gathering = world.devices[at].engine.as_ref().map(obhut_sync::engine::Engine::gathering);
+            world.violate(format!("d{at} is not at rest: {unrest:?} {gathering:?}"));
         }
         let needs: Vec<_> = world.devices[at]
             .engine

@@ -52,6 +52,7 @@ impl Store {
             observed: observed.clone(),
         });
         self.meta
+            .clone()
             .map(Change::Meta)
             .into_iter()
             .chain(lives)

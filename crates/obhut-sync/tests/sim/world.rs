@@ -43,6 +43,8 @@ pub struct Device {
     tasks: Vec<Task>,
     ordered: VecDeque<Output>,
     wake: Option<u64>,
+    /// That of its sequences, as it last said.
+    life: u64,
 }
 
 struct Pipe {
@@ -118,6 +120,7 @@ impl World {
                     tasks: Vec::new(),
                     ordered: VecDeque::new(),
                     wake: None,
+                    life: 0,
                 }
             })
             .collect();
@@ -326,17 +329,17 @@ impl World {
 
     /// Invariants 10 and 11, of what is sent.
     fn inspect(&mut self, at: usize, message: &Message) {
-        let Message::Index(index) = message else { return };
         let id = self.devices[at].id;
-        let life = self.devices[at]
-            .store
-            .load()
-            .iter()
-            .find_map(|change| match change {
-                obhut_sync::io::Change::Meta(meta) => Some(meta.index_id),
-                _ => None,
-            })
-            .unwrap_or(0);
+        if let Message::ClusterConfig(config) = message {
+            let ours = config
+                .folders
+                .iter()
+                .flat_map(|folder| &folder.devices)
+                .find(|device| device.id == id);
+            self.devices[at].life = ours.map_or(0, |device| device.index_id);
+        }
+        let Message::Index(index) = message else { return };
+        let life = self.devices[at].life;
         let mut before = index.prev_sequence;
         for info in &index.files {
             if info.sequence <= before {
