@@ -210,9 +210,14 @@ impl Folder {
             Root::Ready {
                 generation,
                 ignores,
+                empty,
             } => {
                 if first {
                     self.begin(generation, chance);
+                }
+                if empty && self.state == State::Stopped(Doubt::Emptied) && !self.emptied {
+                    self.reopen = Some(cx.now.monotonic + DOUBTFUL);
+                    return;
                 }
                 if self.state != State::Running {
                     self.reopen = None;

@@ -91,6 +91,8 @@ pub enum Root {
         generation: Option<u64>,
         /// What is ignored.
         ignores: Arc<Ignores>,
+        /// Whether nothing lies there but what is of the machinery.
+        empty: bool,
     },
     /// Not fit: nothing is looked at, announced or changed.
     Doubt(Doubt),

@@ -20,6 +20,8 @@ pub struct Node {
     pub modified: (i64, i32),
     pub changed: u64,
     pub inode: u64,
+    /// Millisecond of the last change of content.
+    pub at: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub struct Disk {
     pub generation: Option<u64>,
     pub marker: bool,
     pub counter: u64,
+    /// The millisecond that it is.
+    pub now: u64,
     /// Files that were dropped by steps: a violation.
     pub dropped: Vec<String>,
     /// How often each outcome occurred.
@@ -87,7 +91,7 @@ impl Disk {
         if !self.has_parent(name) || self.nodes.contains_key(name) {
             return false;
         }
-        let (changed, inode) = (self.tick(), self.tick());
+        let (changed, inode, at_ms) = (self.tick(), self.tick(), self.now);
         self.nodes.insert(
             name.to_owned(),
             Node {
@@ -97,6 +101,7 @@ impl Disk {
                 modified: at,
                 changed,
                 inode,
+                at: at_ms,
             },
         );
         true
@@ -107,6 +112,7 @@ impl Disk {
         let changed = self.tick();
         if let Some(node) = self.nodes.get_mut(name) {
             node.content = Rc::new(content);
+            node.at = self.now;
             node.modified = at;
             node.changed = changed;
         }

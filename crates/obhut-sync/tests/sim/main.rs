@@ -64,7 +64,7 @@ fn settle(world: &mut World) {
             world.give(one, Input::Noticed { folder: Arc::from(FOLDER), names: None });
         }
         let mut rounds = 0;
-        while world.happen() || world.skip() {
+        while world.happen() || world.confirm() || world.skip() {
             rounds += 1;
             if rounds > ROUNDS {
                 world.violate("it does not come to rest".to_owned());

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use obhut_sync::io::{FactsKind, Input};
+use obhut_sync::internal::is_temporary;
+use obhut_sync::io::{Command, Doubt, FactsKind, Input};
 
 use crate::world::{FOLDER, World};
 
@@ -97,6 +98,10 @@ impl World {
     /// A change by people.
     pub fn edit(&mut self, at: usize) {
         let what = self.rng.below(16);
+        let now = self.now;
+        for device in &mut self.devices {
+            device.disk.now = now;
+        }
         let time = self.clock(at).wall;
         let mut noticed = Vec::new();
         match what {
@@ -181,6 +186,25 @@ impl World {
         }
     }
 
+    /// People say that a folder is empty on purpose. False if nobody asks.
+    pub fn confirm(&mut self) -> bool {
+        for at in 0..self.devices.len() {
+            let asked = self.devices[at].engine.as_mut().is_some_and(|engine| {
+                engine
+                    .status()
+                    .iter()
+                    .any(|status| status.doubt == Some(Doubt::Emptied))
+            });
+            if asked {
+                self.count("people: confirm that all is gone");
+                let told = Input::Told { folder: Arc::from(FOLDER), command: Command::Scan };
+                self.give(at, told);
+                return true;
+            }
+        }
+        false
+    }
+
     /// Something else that happens to machines.
     pub fn mishap(&mut self) {
         let at = self.rng.below(self.devices.len());
@@ -255,10 +279,11 @@ impl World {
     }
 }
 
+/// What a disk holds: files and versions; what is still gathered does not count.
 pub fn contents(disk: &crate::disk::Disk) -> Vec<Vec<u8>> {
     disk.nodes
-        .values()
-        .filter(|node| node.kind == FactsKind::File)
-        .map(|node| (*node.content).clone())
+        .iter()
+        .filter(|(name, node)| node.kind == FactsKind::File && !is_temporary(name))
+        .map(|(_, node)| (*node.content).clone())
         .collect()
 }

@@ -452,6 +452,7 @@ impl World {
                     None => Root::Ready {
                         generation: self.devices[at].disk.generation,
                         ignores: Arc::clone(&self.devices[at].ignores),
+                        empty: self.devices[at].disk.tree().is_empty(),
                     },
                 };
                 self.chance += 2;
@@ -493,7 +494,16 @@ impl World {
         let fails = self.rng.once_in(60);
         let wrong = self.rng.once_in(40);
         let root = self.root(at);
+        let now = self.now;
         let disk = &mut self.devices[at].disk;
+        disk.now = now;
+        // Within the tick of its last change a file may change again and look the same: a driver waits until that is over.
+        if let Output::Hash { name, .. } = &output
+            && disk.nodes.get(name).is_some_and(|node| node.at == now)
+        {
+            self.devices[at].tasks.push(Task::Plain(output));
+            return;
+        }
         match output {
             Output::Walk { ticket, below, ignores, .. } => {
                 let names = disk
