@@ -12,9 +12,7 @@ use crate::config::Config;
 use crate::folder::{Context, Folder, State};
 use crate::ignore::Verdict;
 use crate::internal::is_untouchable;
-use crate::io::{
-    Command, Connection, Event, FolderId, Input, Now, Output, Ticket,
-};
+use crate::io::{Command, Connection, Event, FolderId, Input, Now, Output, Ticket};
 use crate::session::{Link, Session, Sessions};
 
 /// Entries of one message, and blocks that they have together.
@@ -255,11 +253,9 @@ impl Engine {
             Message::ClusterConfig(config) => self.introduced(connection, device, config, now),
             Message::DownloadProgress | Message::Ping | Message::Unknown(_) => {}
             Message::Close(_) => self.close(connection, "closed by the other side", now),
-            _ if !session.known => self.close(
-                connection,
-                "something else came before what is shared",
-                now,
-            ),
+            _ if !session.known => {
+                self.close(connection, "something else came before what is shared", now);
+            }
             Message::Index(entries) => self.entries(connection, device, entries, now),
             Message::Request(request) => {
                 if session.requested(request) {
@@ -357,11 +353,10 @@ impl Engine {
 
     /// Entries of a device.
     fn entries(&mut self, connection: Connection, device: DeviceId, entries: Entries, now: Now) {
-        let linked = self.sessions.get(connection).is_some_and(|session| {
-            session
-                .links
-                .contains_key(entries.folder.as_str())
-        });
+        let linked = self
+            .sessions
+            .get(connection)
+            .is_some_and(|session| session.links.contains_key(entries.folder.as_str()));
         let Some(folder) = self
             .folders
             .get_mut(entries.folder.as_str())
@@ -461,7 +456,9 @@ impl Engine {
             out,
             ..
         } = self;
-        let Some(folder) = folders.get(id) else { return };
+        let Some(folder) = folders.get(id) else {
+            return;
+        };
         let (_, newest) = folder.sequences();
         for session in sessions.iter() {
             while session.takes_entries() {

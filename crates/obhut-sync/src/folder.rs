@@ -297,13 +297,13 @@ impl Folder {
             Some(local) => local.info.version.clone(),
             None => Vector::default(),
         };
-        self.changed_from(base, info, observed, cx);
+        self.changed_from(&base, info, observed, cx);
     }
 
     /// The same, where the new version is to follow another one than ours.
     pub fn changed_from(
         &mut self,
-        base: Vector,
+        base: &Vector,
         info: FileInfo,
         observed: Option<Facts>,
         cx: &mut Context<'_>,
@@ -503,7 +503,7 @@ impl Folder {
                 None => (tombstone(&global, cx.now.wall), None),
             };
             let base = info.version.merged(&global.version);
-            self.changed_from(base, info, observed, cx);
+            self.changed_from(&base, info, observed, cx);
         }
     }
 }

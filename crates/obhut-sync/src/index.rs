@@ -81,10 +81,7 @@ impl Item {
             counted.push((true, &local.info));
         }
         for (device, info) in &self.remotes {
-            if rules
-                .members
-                .iter()
-                .any(|member| member.device == *device)
+            if rules.members.iter().any(|member| member.device == *device)
                 && !self.refused(info, rules)
             {
                 counted.push((false, info));
@@ -171,7 +168,8 @@ impl Index {
         let first: Name = Arc::from(format!("{directory}/"));
         // `0` is what follows `/`.
         let last: Name = Arc::from(format!("{directory}0"));
-        self.items.range::<Name, _>((Bound::Included(first), Bound::Excluded(last)))
+        self.items
+            .range::<Name, _>((Bound::Included(first), Bound::Excluded(last)))
     }
 
     /// The name as it is kept, so that it is there only once.
@@ -337,11 +335,7 @@ impl Index {
         peer.max_sequence = peer.max_sequence.max(info.sequence);
         let name = self.name(&info.name);
         let item = self.items.entry(Arc::clone(&name)).or_default();
-        match item
-            .remotes
-            .iter_mut()
-            .find(|(known, _)| *known == device)
-        {
+        match item.remotes.iter_mut().find(|(known, _)| *known == device) {
             Some(known) => known.1 = info,
             None => item.remotes.push((device, info)),
         }

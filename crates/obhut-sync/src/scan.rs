@@ -250,12 +250,7 @@ impl Folder {
     /// Names of a walk.
     pub fn walked(&mut self, ticket: Ticket, seen: Vec<Seen>, cx: &mut Context<'_>) {
         for one in seen {
-            let Some(walk) = self
-                .scan
-                .walk
-                .as_mut()
-                .filter(|walk| walk.ticket == ticket)
-            else {
+            let Some(walk) = self.scan.walk.as_mut().filter(|walk| walk.ticket == ticket) else {
                 return;
             };
             if is_untouchable(&one.name) {
@@ -286,7 +281,12 @@ impl Folder {
             .and_then(|local| local.observed.as_ref())
             .is_some_and(|before| unchanged(before, &facts));
         self.index.mark_walked(&name, walk);
-        if same && self.index.get(&name).is_some_and(|item| item.local.as_ref().is_some_and(|local| !local.info.invalid)) {
+        if same
+            && self
+                .index
+                .get(&name)
+                .is_some_and(|item| item.local.as_ref().is_some_and(|local| !local.info.invalid))
+        {
             return;
         }
         if touched || self.scan.is_busy(&name) {
@@ -410,7 +410,10 @@ impl Folder {
             .as_ref()
             .filter(|local| !local.info.deleted && !local.info.invalid);
         if let Some(local) = before
-            && local.observed.as_ref().is_some_and(|seen| unchanged(seen, &facts))
+            && local
+                .observed
+                .as_ref()
+                .is_some_and(|seen| unchanged(seen, &facts))
         {
             return;
         }
@@ -456,7 +459,12 @@ impl Folder {
     }
 
     /// A file was read.
-    pub fn hashed(&mut self, ticket: Ticket, result: Result<Hashed, Failure>, cx: &mut Context<'_>) {
+    pub fn hashed(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Hashed, Failure>,
+        cx: &mut Context<'_>,
+    ) {
         let Some(name) = self.scan.hashing.remove(&ticket) else {
             return;
         };

@@ -197,6 +197,11 @@ impl Sessions {
         self.all.values().any(|session| session.device == device)
     }
 
+    /// Whether anybody may be asked for anything.
+    pub fn any_takes_request(&self) -> bool {
+        self.all.values().any(|session| session.takes_request(1))
+    }
+
     /// The connection to one of some devices that has the least to do and takes a request for a folder.
     pub fn least_busy(
         &mut self,

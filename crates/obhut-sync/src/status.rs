@@ -77,7 +77,10 @@ impl Engine {
             for member in &mut status.members {
                 member.shares = self.sessions.iter().any(|session| {
                     session.device == member.device
-                        && session.links.get(&folder.id).is_some_and(|link| link.shared)
+                        && session
+                            .links
+                            .get(&folder.id)
+                            .is_some_and(|link| link.shared)
                 });
             }
             all.push(status);
@@ -165,10 +168,13 @@ fn of(folder: &Folder) -> FolderStatus {
         }
         for member in &mut status.members {
             let has = item.remotes.iter().any(|(device, info)| {
-                *device == member.device
-                    && info.version.compare(&global.version) == Ordering::Equal
+                *device == member.device && info.version.compare(&global.version) == Ordering::Equal
             });
-            let never = global.deleted && !item.remotes.iter().any(|(device, _)| *device == member.device);
+            let never = global.deleted
+                && !item
+                    .remotes
+                    .iter()
+                    .any(|(device, _)| *device == member.device);
             if !has && !never && !global.invalid {
                 member.lack.items += 1;
                 member.lack.bytes += size;

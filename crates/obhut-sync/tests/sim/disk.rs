@@ -87,7 +87,14 @@ impl Disk {
             .collect()
     }
 
-    pub fn make(&mut self, name: &str, kind: FactsKind, content: Vec<u8>, mode: u32, at: (i64, i32)) -> bool {
+    pub fn make(
+        &mut self,
+        name: &str,
+        kind: FactsKind,
+        content: Vec<u8>,
+        mode: u32,
+        at: (i64, i32),
+    ) -> bool {
         if !self.has_parent(name) || self.nodes.contains_key(name) {
             return false;
         }
@@ -180,7 +187,14 @@ impl Disk {
     }
 
     /// A temporary file with the blocks that are there.
-    pub fn prepare(&mut self, temporary: &str, size: u64, block_size: u32, wanted: &Blocks, sources: &[Source]) -> Result<Vec<u32>, Failure> {
+    pub fn prepare(
+        &mut self,
+        temporary: &str,
+        size: u64,
+        block_size: u32,
+        wanted: &Blocks,
+        sources: &[Source],
+    ) -> Result<Vec<u32>, Failure> {
         let mut content = match self.nodes.get(temporary) {
             Some(node) => (*node.content).clone(),
             None => Vec::new(),
@@ -204,7 +218,13 @@ impl Disk {
         Ok(missing)
     }
 
-    pub fn write_block(&mut self, temporary: &str, total: u64, offset: u64, data: &[u8]) -> Result<(), Failure> {
+    pub fn write_block(
+        &mut self,
+        temporary: &str,
+        total: u64,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), Failure> {
         let mut content = match self.nodes.get(temporary) {
             Some(node) => (*node.content).clone(),
             None => Vec::new(),
@@ -252,7 +272,9 @@ impl Disk {
         let there = self.facts(name);
         let fits = match (&step.expected, &there) {
             (Expected::Nothing, None) => true,
-            (Expected::Item(expected), Some(facts)) => obhut_sync::entry::unchanged(expected, facts),
+            (Expected::Item(expected), Some(facts)) => {
+                obhut_sync::entry::unchanged(expected, facts)
+            }
             _ => false,
         };
         if !fits {
@@ -270,7 +292,12 @@ impl Disk {
                     node.modified = modified.unwrap_or(node.modified);
                 }
             }
-            Act::Move { from, facts, mode, modified } => {
+            Act::Move {
+                from,
+                facts,
+                mode,
+                modified,
+            } => {
                 if self.facts(from).as_ref() != Some(facts) {
                     return Outcome::Changed(None);
                 }
@@ -279,7 +306,11 @@ impl Disk {
                 node.mode = mode.unwrap_or(node.mode);
                 node.modified = *modified;
             }
-            Act::File { temporary, mode, modified } => {
+            Act::File {
+                temporary,
+                mode,
+                modified,
+            } => {
                 if !self.nodes.contains_key(temporary) {
                     return Outcome::Failed(Failure::Gone);
                 }
@@ -295,7 +326,13 @@ impl Disk {
                 if let Some(outcome) = self.displace(step, now) {
                     return outcome;
                 }
-                self.make(name, FactsKind::Directory, Vec::new(), mode.unwrap_or(0o755), (0, 0));
+                self.make(
+                    name,
+                    FactsKind::Directory,
+                    Vec::new(),
+                    mode.unwrap_or(0o755),
+                    (0, 0),
+                );
             }
             Act::Link { target } => {
                 if let Some(outcome) = self.displace(step, now) {
@@ -331,7 +368,9 @@ impl Disk {
             }
             Displaced::Conflict => {
                 if !self.rename(name, &step.copy) {
-                    return Some(Outcome::Failed(Failure::Other("the copy is there".to_owned())));
+                    return Some(Outcome::Failed(Failure::Other(
+                        "the copy is there".to_owned(),
+                    )));
                 }
             }
             Displaced::Trash | Displaced::Version => self.archive(name, now),

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod disk;
+mod driver;
 mod ops;
 mod rng;
 mod store;
@@ -61,7 +62,13 @@ fn settle(world: &mut World) {
             for other in 0..one {
                 world.connect(one, other);
             }
-            world.give(one, Input::Noticed { folder: Arc::from(FOLDER), names: None });
+            world.give(
+                one,
+                Input::Noticed {
+                    folder: Arc::from(FOLDER),
+                    names: None,
+                },
+            );
         }
         let mut rounds = 0;
         while world.happen() || world.confirm() || world.skip() {
@@ -82,7 +89,11 @@ fn tree(world: &World, at: usize) -> BTreeMap<String, Shown> {
         (
             node.kind,
             (*node.content).clone(),
-            if node.kind == FactsKind::Symlink { 0 } else { node.mode & MODE },
+            if node.kind == FactsKind::Symlink {
+                0
+            } else {
+                node.mode & MODE
+            },
             if file { node.modified } else { (0, 0) },
         )
     };
@@ -90,7 +101,7 @@ fn tree(world: &World, at: usize) -> BTreeMap<String, Shown> {
         .disk
         .tree()
         .into_iter()
-        .filter(|(name, _)| !name.ends_with(".ign"))
+        .filter(|(name, _)| !ops::is_ignored(name))
         .map(|(name, node)| (name.to_owned(), shown(node)))
         .collect()
 }
@@ -104,29 +115,48 @@ fn check(world: &mut World, calm: bool) {
                 .keys()
                 .chain(other.keys())
                 .filter(|name| first.get(*name) != other.get(*name))
-                .map(|name| format!("{name}: {:?} and {:?}", brief(first.get(name)), brief(other.get(name))))
+                .map(|name| {
+                    format!(
+                        "{name}: {:?} and {:?}",
+                        brief(first.get(name)),
+                        brief(other.get(name))
+                    )
+                })
                 .collect();
             world.violate(format!("d0 and d{at} differ: {differing:?}"));
         }
     }
     for at in 0..world.devices.len() {
-        let unrest = world.devices[at].engine.as_ref().map(obhut_sync::engine::Engine::unrest);
+        let unrest = world.devices[at]
+            .engine
+            .as_ref()
+            .map(obhut_sync::engine::Engine::unrest);
         if unrest != Some(None) {
-            let gathering = world.devices[at].engine.as_ref().map(obhut_sync::engine::Engine::gathering);
+            let gathering = world.devices[at]
+                .engine
+                .as_ref()
+                .map(obhut_sync::engine::Engine::gathering);
             world.violate(format!("d{at} is not at rest: {unrest:?} {gathering:?}"));
         }
         let needs: Vec<_> = world.devices[at]
             .engine
             .as_mut()
-            .map(|engine| engine.status())
+            .map(obhut_sync::engine::Engine::status)
             .unwrap_or_default();
         for status in needs {
             if status.need.items > 0 || !status.troubles.is_empty() {
-                world.violate(format!("d{at}: {} needed, {:?}", status.need.items, status.troubles));
+                world.violate(format!(
+                    "d{at}: {} needed, {:?}",
+                    status.need.items, status.troubles
+                ));
             }
         }
     }
-    let kept: BTreeSet<Vec<u8>> = world.devices.iter().flat_map(|device| ops::contents(&device.disk)).collect();
+    let kept: BTreeSet<Vec<u8>> = world
+        .devices
+        .iter()
+        .flat_map(|device| ops::contents(&device.disk))
+        .collect();
     let lost: Vec<String> = world
         .written
         .iter()
@@ -192,6 +222,10 @@ fn seeds() {
 #[test]
 fn one_seed_one_trace() {
     for seed in 1..=10 {
-        assert_eq!(run(seed, false).trace, run(seed, false).trace, "seed {seed}");
+        assert_eq!(
+            run(seed, false).trace,
+            run(seed, false).trace,
+            "seed {seed}"
+        );
     }
 }

@@ -14,7 +14,7 @@ impl World {
     fn some_name(&mut self) -> String {
         let (directory, file) = (*self.rng.pick(&DIRECTORIES), *self.rng.pick(&FILES));
         // A directory that holds something ignored cannot go: that is said to people, and no fault.
-        if file.ends_with(".ign") {
+        if is_ignored(file) {
             file.to_owned()
         } else {
             format!("{directory}{file}")
@@ -71,8 +71,18 @@ impl World {
     fn put(&mut self, at: usize, name: &str, content: Vec<u8>) {
         let time = self.clock(at).wall;
         let mut directory = String::new();
-        for part in name.split('/').collect::<Vec<_>>().split_last().map(|(_, rest)| rest.to_vec()).unwrap_or_default() {
-            directory = if directory.is_empty() { part.to_owned() } else { format!("{directory}/{part}") };
+        for part in name
+            .split('/')
+            .collect::<Vec<_>>()
+            .split_last()
+            .map(|(_, rest)| rest.to_vec())
+            .unwrap_or_default()
+        {
+            directory = if directory.is_empty() {
+                part.to_owned()
+            } else {
+                format!("{directory}/{part}")
+            };
             let disk = &mut self.devices[at].disk;
             disk.make(&directory, FactsKind::Directory, Vec::new(), 0o755, time);
         }
@@ -84,13 +94,16 @@ impl World {
             }
             Some(_) => return,
             None => {
-                if !self.devices[at].disk.make(name, FactsKind::File, content.clone(), 0o644, time) {
+                if !self.devices[at]
+                    .disk
+                    .make(name, FactsKind::File, content.clone(), 0o644, time)
+                {
                     return;
                 }
             }
         }
         self.released.remove(&content);
-        if !name.ends_with(".ign") && !content.is_empty() {
+        if !is_ignored(name) && !content.is_empty() {
             self.written.insert(content);
         }
     }
@@ -102,88 +115,105 @@ impl World {
         for device in &mut self.devices {
             device.disk.now = now;
         }
+        let noticed = match what {
+            0..=5 => Some(self.people_write(at)),
+            6 | 7 => self.people_overwrite(at),
+            8 | 9 => self.people_remove(at),
+            10 | 11 => self.people_rename(at),
+            12 => self.people_chmod(at),
+            13 => self.people_make(at, FactsKind::Symlink),
+            14 => self.people_make(at, FactsKind::Directory),
+            _ => self.people_copy(at),
+        };
+        if let Some((at, names)) = noticed
+            && self.alive(at)
+            && !self.rng.once_in(4)
+        {
+            let folder = Arc::from(FOLDER);
+            self.give(
+                at,
+                Input::Noticed {
+                    folder,
+                    names: Some(names),
+                },
+            );
+        }
+    }
+
+    fn people_write(&mut self, at: usize) -> (usize, Vec<String>) {
+        let (name, content) = (self.some_name(), self.some_content());
+        self.say(|| format!("d{at}: people write {name}"));
+        self.put(at, &name, content);
+        self.count("people: write");
+        (at, vec![name])
+    }
+
+    fn people_overwrite(&mut self, at: usize) -> Option<(usize, Vec<String>)> {
+        let name = self.some_file(at)?;
+        let content = self.some_content();
+        self.say(|| format!("d{at}: people overwrite {name}"));
+        self.put(at, &name, content);
+        self.count("people: overwrite");
+        Some((at, vec![name]))
+    }
+
+    fn people_remove(&mut self, at: usize) -> Option<(usize, Vec<String>)> {
+        let name = self.some_item(at)?;
+        self.say(|| format!("d{at}: people remove {name}"));
+        self.release(at, &name);
+        self.devices[at].disk.remove(&name);
+        self.count("people: remove");
+        Some((at, vec![name]))
+    }
+
+    fn people_rename(&mut self, at: usize) -> Option<(usize, Vec<String>)> {
+        let from = self.some_item(at)?;
+        let to = self.some_name();
+        self.say(|| format!("d{at}: people rename {from} to {to}"));
+        if is_ignored(&from) != is_ignored(&to) {
+            return None;
+        }
+        if self.devices[at].disk.rename(&from, &to) {
+            self.count("people: rename");
+        }
+        Some((at, vec![from, to]))
+    }
+
+    fn people_chmod(&mut self, at: usize) -> Option<(usize, Vec<String>)> {
+        let name = self.some_item(at)?;
+        let mode = *self.rng.pick(&[0o755, 0o700, 0o644, 0o600]);
+        self.say(|| format!("d{at}: people chmod {name} {mode:o}"));
+        self.devices[at].disk.chmod(&name, mode);
+        self.count("people: chmod");
+        Some((at, vec![name]))
+    }
+
+    /// A link or a directory.
+    fn people_make(&mut self, at: usize, kind: FactsKind) -> Option<(usize, Vec<String>)> {
+        let name = self.some_name();
+        if is_ignored(&name) {
+            return None;
+        }
+        let target = match kind {
+            FactsKind::Symlink => self.some_content().into_iter().take(20).collect(),
+            _ => Vec::new(),
+        };
         let time = self.clock(at).wall;
-        let mut noticed = Vec::new();
-        match what {
-            0..=5 => {
-                let (name, content) = (self.some_name(), self.some_content());
-                self.say(|| format!("d{at}: people write {name}"));
-                self.put(at, &name, content);
-                noticed.push(name);
-                self.count("people: write");
-            }
-            6 | 7 => {
-                let Some(name) = self.some_file(at) else { return };
-                let content = self.some_content();
-                self.say(|| format!("d{at}: people overwrite {name}"));
-                self.put(at, &name, content);
-                noticed.push(name);
-                self.count("people: overwrite");
-            }
-            8 | 9 => {
-                let Some(name) = self.some_item(at) else { return };
-                self.say(|| format!("d{at}: people remove {name}"));
-                self.release(at, &name);
-                self.devices[at].disk.remove(&name);
-                noticed.push(name);
-                self.count("people: remove");
-            }
-            10 | 11 => {
-                let Some(from) = self.some_item(at) else { return };
-                let to = self.some_name();
-                self.say(|| format!("d{at}: people rename {from} to {to}"));
-                if from.ends_with(".ign") != to.ends_with(".ign") {
-                    return;
-                }
-                if self.devices[at].disk.rename(&from, &to) {
-                    self.count("people: rename");
-                }
-                noticed.extend([from, to]);
-            }
-            12 => {
-                let Some(name) = self.some_item(at) else { return };
-                let mode = *self.rng.pick(&[0o755, 0o700, 0o644, 0o600]);
-                self.say(|| format!("d{at}: people chmod {name} {mode:o}"));
-                self.devices[at].disk.chmod(&name, mode);
-                noticed.push(name);
-                self.count("people: chmod");
-            }
-            13 => {
-                let name = self.some_name();
-                let target = self.some_content();
-                self.say(|| format!("d{at}: people link {name}"));
-                let target = target.into_iter().take(20).collect();
-                self.devices[at].disk.make(&name, FactsKind::Symlink, target, 0o777, time);
-                noticed.push(name);
-                self.count("people: link");
-            }
-            14 => {
-                let name = self.some_name();
-                if name.ends_with(".ign") {
-                    return;
-                }
-                self.say(|| format!("d{at}: people make the directory {name}"));
-                self.devices[at].disk.make(&name, FactsKind::Directory, Vec::new(), 0o755, time);
-                noticed.push(name);
-                self.count("people: directory");
-            }
-            _ => {
-                // The same content on another device, under the same name: no conflict.
-                let Some(name) = self.some_file(at) else { return };
-                let content = (*self.devices[at].disk.nodes[&name].content).clone();
-                let other = self.rng.below(self.devices.len());
-                self.say(|| format!("d{other}: people copy {name} from d{at}"));
-                self.put(other, &name, content);
-                if self.alive(other) {
-                    self.give(other, Input::Noticed { folder: Arc::from(FOLDER), names: Some(vec![name]) });
-                }
-                self.count("people: copy between devices");
-                return;
-            }
-        }
-        if self.alive(at) && !self.rng.once_in(4) {
-            self.give(at, Input::Noticed { folder: Arc::from(FOLDER), names: Some(noticed) });
-        }
+        self.say(|| format!("d{at}: people make {name}, a {kind:?}"));
+        self.devices[at].disk.make(&name, kind, target, 0o755, time);
+        self.count(&format!("people: make a {kind:?}"));
+        Some((at, vec![name]))
+    }
+
+    /// The same content on another device, under the same name: no conflict.
+    fn people_copy(&mut self, at: usize) -> Option<(usize, Vec<String>)> {
+        let name = self.some_file(at)?;
+        let content = (*self.devices[at].disk.nodes[&name].content).clone();
+        let other = self.rng.below(self.devices.len());
+        self.say(|| format!("d{other}: people copy {name} from d{at}"));
+        self.put(other, &name, content);
+        self.count("people: copy between devices");
+        Some((other, vec![name]))
     }
 
     /// People say that a folder is empty on purpose. False if nobody asks.
@@ -197,7 +227,10 @@ impl World {
             });
             if asked {
                 self.count("people: confirm that all is gone");
-                let told = Input::Told { folder: Arc::from(FOLDER), command: Command::Scan };
+                let told = Input::Told {
+                    folder: Arc::from(FOLDER),
+                    command: Command::Scan,
+                };
                 self.give(at, told);
                 return true;
             }
@@ -213,21 +246,21 @@ impl World {
             0..=4 if at != other => self.connect(at, other),
             5 | 6 => self.cut_some(),
             7 => self.clock_steps(at),
-            8 => {
-                if self.alive(at) {
-                    self.give(at, Input::Noticed { folder: Arc::from(FOLDER), names: None });
-                }
+            8 if self.alive(at) => {
+                self.give(
+                    at,
+                    Input::Noticed {
+                        folder: Arc::from(FOLDER),
+                        names: None,
+                    },
+                );
             }
-            9 | 10 => {
-                if self.alive(at) {
-                    self.count("crash");
-                    self.crash(at);
-                }
+            9 | 10 if self.alive(at) => {
+                self.count("crash");
+                self.crash(at);
             }
-            11 | 12 => {
-                if !self.alive(at) {
-                    self.come_back(at);
-                }
+            11 | 12 if !self.alive(at) => {
+                self.come_back(at);
             }
             13 => {
                 let device = &mut self.devices[at];
@@ -239,7 +272,9 @@ impl World {
     }
 
     fn clock_steps(&mut self, at: usize) {
-        let step = *self.rng.pick(&[-31_536_000, -3_600, -2, 2, 3_600, 31_536_000]);
+        let step = *self
+            .rng
+            .pick(&[-31_536_000, -3_600, -2, 2, 3_600, 31_536_000]);
         self.say(|| format!("d{at}: its clock steps by {step} s"));
         self.devices[at].ahead = (self.devices[at].ahead + step).clamp(-60_000_000, 60_000_000);
         self.count("clock: step");
@@ -277,6 +312,11 @@ impl World {
         }
         self.start(at);
     }
+}
+
+/// What the simulated devices leave alone: `*.ign`.
+pub fn is_ignored(name: &str) -> bool {
+    name.strip_suffix(".ign").is_some()
 }
 
 /// What a disk holds: files and versions; what is still gathered does not count.

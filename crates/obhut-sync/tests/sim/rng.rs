@@ -1,4 +1,4 @@
-//! Chance from one seed (SplitMix64).
+//! Chance from one seed (`SplitMix64`).
 
 pub struct Rng(u64);
 

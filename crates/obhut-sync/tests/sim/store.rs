@@ -43,10 +43,13 @@ impl Store {
             .lives
             .iter()
             .map(|(&device, &index_id)| Change::RemoteReset { device, index_id });
-        let remote = self.remote.iter().map(|((device, _), info)| Change::Remote {
-            device: *device,
-            info: Arc::clone(info),
-        });
+        let remote = self
+            .remote
+            .iter()
+            .map(|((device, _), info)| Change::Remote {
+                device: *device,
+                info: Arc::clone(info),
+            });
         let local = self.local.values().map(|(info, observed)| Change::Local {
             info: Arc::clone(info),
             observed: observed.clone(),

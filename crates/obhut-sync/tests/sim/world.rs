@@ -6,14 +6,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::civil::DateTime;
-use obhut_bep::{Code, DeviceId, FileInfo, Hello, Message, digest};
+use obhut_bep::{DeviceId, FileInfo, Hello, Message, digest};
 use obhut_sync::config::{Config, Device as Known, Folder, Member};
 use obhut_sync::engine::Engine;
-use obhut_sync::ignore::{Ignores, Verdict};
+use obhut_sync::ignore::Ignores;
 use obhut_sync::internal::is_untouchable;
-use obhut_sync::io::{
-    Connection, Doubt, Event, FactsKind, Failure, Input, Now, Outcome, Output, Root, Seen, Step, Ticket,
-};
+use obhut_sync::io::{Connection, Event, Input, Now, Outcome, Output, Step, Ticket};
 
 use crate::disk::Disk;
 use crate::rng::Rng;
@@ -26,8 +24,16 @@ const START: i64 = 1_800_000_000;
 #[derive(Debug)]
 pub enum Task {
     Plain(Output),
-    Walk { ticket: Ticket, names: VecDeque<String>, ignores: Arc<Ignores> },
-    Apply { ticket: Ticket, steps: VecDeque<Step>, outcomes: Vec<Outcome> },
+    Walk {
+        ticket: Ticket,
+        names: VecDeque<String>,
+        ignores: Arc<Ignores>,
+    },
+    Apply {
+        ticket: Ticket,
+        steps: VecDeque<Step>,
+        outcomes: Vec<Outcome>,
+    },
     Give(Input),
 }
 
@@ -40,8 +46,8 @@ pub struct Device {
     pub ignores: Arc<Ignores>,
     pub ahead: i64,
     pub snapshots: Vec<(Disk, Store)>,
-    tasks: Vec<Task>,
-    ordered: VecDeque<Output>,
+    pub tasks: Vec<Task>,
+    pub ordered: VecDeque<Output>,
     wake: Option<u64>,
     /// That of its sequences, as it last said.
     life: u64,
@@ -75,7 +81,7 @@ pub struct World {
     pub forgetful: bool,
     pipes: BTreeMap<u64, Pipe>,
     next: u64,
-    chance: u64,
+    pub chance: u64,
     /// Of each life of sequences: which entry had which.
     sequences: BTreeMap<(DeviceId, u64, u64), FileInfo>,
 }
@@ -95,11 +101,19 @@ impl World {
                     name: format!("d{at}"),
                     devices: others
                         .clone()
-                        .map(|id| Known { id, ..Known::default() })
+                        .map(|id| Known {
+                            id,
+                            ..Known::default()
+                        })
                         .collect(),
                     folders: vec![Folder {
                         id: Arc::from(FOLDER),
-                        members: others.map(|device| Member { device, writes: true }).collect(),
+                        members: others
+                            .map(|device| Member {
+                                device,
+                                writes: true,
+                            })
+                            .collect(),
                         max_conflicts: None,
                         rescan: 0,
                         ..Folder::default()
@@ -108,7 +122,10 @@ impl World {
                 Device {
                     id,
                     engine: None,
-                    disk: Disk { marker: true, ..Disk::default() },
+                    disk: Disk {
+                        marker: true,
+                        ..Disk::default()
+                    },
                     store: Store::default(),
                     config,
                     ignores: Arc::new(
@@ -165,7 +182,10 @@ impl World {
     pub fn clock(&self, at: usize) -> Now {
         Now {
             monotonic: self.now,
-            wall: (START + (self.now / 1000) as i64 + self.devices[at].ahead, (self.now % 1000) as i32 * 1_000_000),
+            wall: (
+                START + (self.now / 1000) as i64 + self.devices[at].ahead,
+                (self.now % 1000) as i32 * 1_000_000,
+            ),
             offset: 3600,
         }
     }
@@ -207,16 +227,12 @@ impl World {
         for key in cut {
             self.cut(key);
         }
-        self.sweep(at);
     }
 
-    /// What a driver does when it starts: temporary files are left, but one that took the place of a file is kept.
-    fn sweep(&mut self, _at: usize) {}
-
     pub fn connected(&self, one: usize, other: usize) -> bool {
-        self.pipes
-            .values()
-            .any(|pipe| pipe.ends.contains(&one) && pipe.ends.contains(&other) && pipe.up == [true, true])
+        self.pipes.values().any(|pipe| {
+            pipe.ends.contains(&one) && pipe.ends.contains(&other) && pipe.up == [true, true]
+        })
     }
 
     pub fn connect(&mut self, one: usize, other: usize) {
@@ -239,7 +255,14 @@ impl World {
         );
         for (end, at, peer) in [(0, one, other), (1, other, one)] {
             let device = self.devices[peer].id;
-            self.give(at, Input::Up { connection: names[end], device, hello: Hello::default() });
+            self.give(
+                at,
+                Input::Up {
+                    connection: names[end],
+                    device,
+                    hello: Hello::default(),
+                },
+            );
         }
     }
 
@@ -258,7 +281,9 @@ impl World {
                 if pipe.up[end] && self.alive(pipe.ends[end]) {
                     self.devices[pipe.ends[end]]
                         .tasks
-                        .push(Task::Give(Input::Down { connection: pipe.names[end] }));
+                        .push(Task::Give(Input::Down {
+                            connection: pipe.names[end],
+                        }));
                 }
             }
         }
@@ -288,7 +313,10 @@ impl World {
         match output {
             Output::Wake { at: when } => self.devices[at].wake = Some(when),
             Output::Tell(event) => self.told(&event),
-            Output::Send { connection, message } => self.send(at, connection, message),
+            Output::Send {
+                connection,
+                message,
+            } => self.send(at, connection, message),
             Output::Close { connection, reason } => {
                 self.count("closed");
                 self.say(|| format!("d{at} closes: {reason}"));
@@ -322,9 +350,10 @@ impl World {
         if let Some(pipe) = self.pipes.get_mut(&key) {
             pipe.queues[1 - end].push_back(message);
         }
-        self.devices[at]
-            .tasks
-            .push(Task::Give(Input::Drained { connection, messages: 1 }));
+        self.devices[at].tasks.push(Task::Give(Input::Drained {
+            connection,
+            messages: 1,
+        }));
     }
 
     /// Invariants 10 and 11, of what is sent.
@@ -338,7 +367,9 @@ impl World {
                 .find(|device| device.id == id);
             self.devices[at].life = ours.map_or(0, |device| device.index_id);
         }
-        let Message::Index(index) = message else { return };
+        let Message::Index(index) = message else {
+            return;
+        };
         let life = self.devices[at].life;
         let mut before = index.prev_sequence;
         for info in &index.files {
@@ -353,10 +384,17 @@ impl World {
                 .sequences
                 .insert((id, life, info.sequence), info.clone());
             if known.is_some_and(|known| known != *info) {
-                self.violate(format!("d{at}: sequence {} is used twice ({})", info.sequence, info.name));
+                self.violate(format!(
+                    "d{at}: sequence {} is used twice ({})",
+                    info.sequence, info.name
+                ));
             }
         }
-        self.count(if index.update { "sent: update" } else { "sent: whole index" });
+        self.count(if index.update {
+            "sent: update"
+        } else {
+            "sent: whole index"
+        });
     }
 
     /// Something happens; false if nothing can.
@@ -420,221 +458,22 @@ impl World {
     }
 
     fn deliver(&mut self, key: u64, end: usize) {
-        let Some(pipe) = self.pipes.get_mut(&key) else { return };
+        let Some(pipe) = self.pipes.get_mut(&key) else {
+            return;
+        };
         let (at, connection) = (pipe.ends[end], pipe.names[end]);
         if let Some(message) = pipe.queues[end].pop_front() {
-            self.give(at, Input::Received { connection, message });
-        }
-    }
-
-    fn ordered(&mut self, at: usize) {
-        let Some(output) = self.devices[at].ordered.pop_front() else { return };
-        match output {
-            Output::Commit { ticket, changes, .. } => {
-                self.devices[at].store.commit(changes);
-                self.give(at, Input::Committed { ticket });
-            }
-            Output::Mark { ticket, generation, .. } => {
-                self.devices[at].disk.generation = Some(generation);
-                self.give(at, Input::Marked { ticket });
-            }
-            Output::Open { folder, load } => {
-                if load {
-                    let mut changes = self.devices[at].store.load();
-                    while !changes.is_empty() {
-                        let rest = changes.split_off(changes.len().min(7));
-                        self.give(at, Input::Loaded { folder: Arc::clone(&folder), changes });
-                        changes = rest;
-                    }
-                }
-                let root = match self.root(at) {
-                    Some(doubt) => Root::Doubt(doubt),
-                    None => Root::Ready {
-                        generation: self.devices[at].disk.generation,
-                        ignores: Arc::clone(&self.devices[at].ignores),
-                        empty: self.devices[at].disk.tree().is_empty(),
-                    },
-                };
-                self.chance += 2;
-                let chance = [Rng::new(self.chance).next(), Rng::new(self.chance + 1).next()];
-                self.give(at, Input::Opened { folder, root, chance });
-            }
-            _ => {}
-        }
-    }
-
-    fn root(&self, at: usize) -> Option<Doubt> {
-        (!self.devices[at].disk.marker).then_some(Doubt::MarkerMissing)
-    }
-
-    fn task(&mut self, at: usize) {
-        let place = self.rng.below(self.devices[at].tasks.len());
-        let task = self.devices[at].tasks.remove(place);
-        match task {
-            Task::Give(input) => self.give_in_order(at, input),
-            Task::Plain(output) => self.carry_out(at, output),
-            Task::Walk { ticket, names, ignores } => self.walk(at, ticket, names, ignores),
-            Task::Apply { ticket, steps, outcomes } => self.apply(at, ticket, steps, outcomes),
-        }
-    }
-
-    /// The end of a connection comes after everything that its driver said of it before.
-    fn give_in_order(&mut self, at: usize, input: Input) {
-        if let Input::Down { connection } = &input {
-            let connection = *connection;
-            self.devices[at].tasks.retain(|task| {
-                !matches!(task, Task::Give(Input::Drained { connection: other, .. }) if *other == connection)
-            });
-        }
-        self.give(at, input);
-    }
-
-    fn carry_out(&mut self, at: usize, output: Output) {
-        let unsteady = self.rng.once_in(25);
-        let fails = self.rng.once_in(60);
-        let wrong = self.rng.once_in(40);
-        let root = self.root(at);
-        let now = self.now;
-        let disk = &mut self.devices[at].disk;
-        disk.now = now;
-        // Within the tick of its last change a file may change again and look the same: a driver waits until that is over.
-        if let Output::Hash { name, .. } = &output
-            && disk.nodes.get(name).is_some_and(|node| node.at == now)
-        {
-            self.devices[at].tasks.push(Task::Plain(output));
-            return;
-        }
-        match output {
-            Output::Walk { ticket, below, ignores, .. } => {
-                let names = disk
-                    .nodes
-                    .keys()
-                    .filter(|name| {
-                        below.as_ref().is_none_or(|below| {
-                            *name == below || name.starts_with(&format!("{below}/"))
-                        })
-                    })
-                    .filter(|name| !is_untouchable(name))
-                    .cloned()
-                    .collect();
-                self.walk(at, ticket, names, ignores);
-            }
-            Output::Look { ticket, names, .. } => {
-                let found = names
-                    .into_iter()
-                    .map(|name| {
-                        let facts = disk.facts(&name);
-                        (name, Ok(facts))
-                    })
-                    .collect();
-                self.give(at, Input::Looked { ticket, root, found });
-            }
-            Output::Hash { ticket, name, known, .. } => {
-                let result = if unsteady { Err(Failure::Unsteady) } else { disk.hash(&name, known) };
-                if unsteady {
-                    self.count("fault: changed while read");
-                }
-                self.give(at, Input::Hashed { ticket, result });
-            }
-            Output::Serve { connection, request, name, offset, size, hash, .. } => {
-                let found = disk
-                    .read(&name, offset, size)
-                    .filter(|bytes| hash.is_none_or(|hash| digest(bytes) == hash));
-                let result = match found {
-                    Some(_) if fails => Err(Code::Generic),
-                    Some(mut bytes) if wrong && !bytes.is_empty() => {
-                        bytes[0] ^= 1;
-                        Ok(bytes)
-                    }
-                    Some(bytes) => Ok(bytes),
-                    None => Err(Code::NoSuchFile),
-                };
-                if result.is_err() {
-                    self.count("serve: refused");
-                }
-                self.give(at, Input::Served { connection, request, result });
-            }
-            Output::Prepare { ticket, temporary, size, block_size, blocks, sources, .. } => {
-                let result = if fails {
-                    Err(Failure::Full)
-                } else {
-                    disk.prepare(&temporary, size, block_size, &blocks, &sources)
-                };
-                if fails {
-                    self.count("fault: disk full");
-                }
-                self.give(at, Input::Prepared { ticket, result });
-            }
-            Output::Write { ticket, temporary, total, offset, data, hash, .. } => {
-                let result = if digest(&data) == hash {
-                    disk.write_block(&temporary, total, offset, &data)
-                } else {
-                    self.count("fault: wrong bytes from a device");
-                    Err(Failure::WrongHash)
-                };
-                self.give(at, Input::Wrote { ticket, result });
-            }
-            Output::Apply { ticket, steps, .. } => self.apply(at, ticket, steps.into(), Vec::new()),
-            Output::Discard { temporaries, .. } => {
-                for name in temporaries {
-                    disk.remove(&name);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A walk looks at a few names, then others get their turn.
-    fn walk(&mut self, at: usize, ticket: Ticket, mut names: VecDeque<String>, ignores: Arc<Ignores>) {
-        let mut seen = Vec::new();
-        for _ in 0..=self.rng.below(8) {
-            let Some(name) = names.pop_front() else { break };
-            let Some(facts) = self.devices[at].disk.facts(&name) else { continue };
-            let ignored = ignores.verdict(&name) != Verdict::Shared;
-            if !ignored || facts.kind == FactsKind::Directory {
-                seen.push(Seen { name, facts, ignored });
-            }
-        }
-        let ended = names.is_empty();
-        self.give(at, Input::Walked { ticket, seen });
-        if ended {
-            let root = self.root(at);
             self.give(
                 at,
-                Input::WalkEnded { ticket, root, unreadable: Vec::new(), unnamed: Vec::new() },
+                Input::Received {
+                    connection,
+                    message,
+                },
             );
-        } else if self.alive(at) {
-            self.devices[at].tasks.push(Task::Walk { ticket, names, ignores });
-        }
-    }
-
-    /// A group of steps does a few, then others get their turn.
-    fn apply(&mut self, at: usize, ticket: Ticket, mut steps: VecDeque<Step>, mut outcomes: Vec<Outcome>) {
-        let now = self.local_time(at);
-        for _ in 0..=self.rng.below(3) {
-            let Some(step) = steps.pop_front() else { break };
-            let fails = self.rng.once_in(80);
-            let disk = &mut self.devices[at].disk;
-            let outcome = if fails {
-                Outcome::Failed(Failure::Denied)
-            } else {
-                disk.step(&step, now)
-            };
-            let dropped = std::mem::take(&mut disk.dropped);
-            self.say(|| short(&format!("d{at} does {step:?}: {outcome:?}")));
-            for name in dropped {
-                self.violate(format!("d{at}: {name} was not kept"));
-            }
-            outcomes.push(outcome);
-        }
-        if steps.is_empty() {
-            self.give(at, Input::Applied { ticket, outcomes });
-        } else {
-            self.devices[at].tasks.push(Task::Apply { ticket, steps, outcomes });
         }
     }
 }
 
-fn short(text: &str) -> String {
+pub fn short(text: &str) -> String {
     text.chars().take(900).collect()
 }
