@@ -70,10 +70,11 @@ impl Root {
             .collect())
     }
 
-    /// Writes a block into a temporary file, which is made if it is not there.
+    /// Writes a block into a temporary file, which is made if it is not there, and has its whole size from then on.
     pub fn write(
         &self,
         temporary: &str,
+        total: u64,
         offset: u64,
         data: &[u8],
         hash: &[u8; HASH],
@@ -90,6 +91,11 @@ impl Root {
             Some(file) => file,
             None => self.open_temporary(temporary, now)?.0,
         };
+        // One that is left of another version may be longer.
+        let size = fs::fstat(&file).map_err(|errno| failure("look at", errno))?.st_size;
+        if u64::try_from(size) != Ok(total) {
+            fs::ftruncate(&file, total).map_err(|errno| failure("set size", errno))?;
+        }
         write_at(&file, data, offset)
     }
 }

@@ -8,6 +8,7 @@ use jiff::tz::Offset;
 use obhut_core::durable::{Existing, Folder};
 use obhut_core::id::Id;
 use obhut_sync::ignore::Ignores;
+use obhut_sync::internal::is_internal;
 use obhut_sync::io::{self, Doubt, FactsKind, Failure, Now};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
@@ -38,8 +39,20 @@ impl Root {
             (Ok(ignores), Ok(generation)) => io::Root::Ready {
                 generation,
                 ignores: Arc::new(ignores),
+                empty: self.is_empty(),
             },
         }
+    }
+
+    /// Whether nothing lies at the root but what is of the machinery; no, if it cannot be read.
+    fn is_empty(&self) -> bool {
+        let Ok(names) = fs::Dir::read_from(&self.handle) else {
+            return false;
+        };
+        names.flatten().all(|entry| {
+            let name = entry.file_name().to_string_lossy();
+            matches!(&*name, "." | "..") || is_internal(&name)
+        })
     }
 
     /// What speaks against work: the path leads to another directory than the handle, another file system than is

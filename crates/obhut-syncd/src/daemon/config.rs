@@ -1,0 +1,224 @@
+//! What policy hands over: one JSON object, whole, whenever it changes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use obhut_bep::{Compression, DeviceId};
+use obhut_core::error::{Code, Error, Result};
+use obhut_sync::config::{Config, Device, Direction, Folder, Member, Versions};
+use obhut_sync::io::FolderId;
+use obhut_sync::versions::Keep;
+use serde::Deserialize;
+
+use crate::net::PeerConfig;
+
+/// The object.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    name: String,
+    #[serde(default)]
+    discovery: bool,
+    #[serde(default)]
+    devices: Vec<GivenDevice>,
+    #[serde(default)]
+    folders: Vec<GivenFolder>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenDevice {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    addresses: Vec<String>,
+    #[serde(default)]
+    compression: GivenCompression,
+    #[serde(default)]
+    paused: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GivenCompression {
+    #[default]
+    Metadata,
+    Never,
+    Always,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenFolder {
+    id: String,
+    #[serde(default)]
+    label: String,
+    path: PathBuf,
+    #[serde(default)]
+    direction: GivenDirection,
+    #[serde(default)]
+    members: Vec<GivenMember>,
+    #[serde(default)]
+    versions: GivenVersions,
+    #[serde(default = "ten")]
+    max_conflicts: Option<usize>,
+    #[serde(default)]
+    ignore_modes: bool,
+    #[serde(default = "an_hour")]
+    rescan_s: u64,
+    #[serde(default)]
+    paused: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum GivenDirection {
+    #[default]
+    Both,
+    SendOnly,
+    ReceiveOnly,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenMember {
+    device: String,
+    #[serde(default = "yes")]
+    writes: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+enum GivenVersions {
+    None,
+    Trash { max_age_s: i64 },
+    Simple { count: usize, max_age_s: i64 },
+    Staggered { max_age_s: i64 },
+}
+
+impl Default for GivenVersions {
+    fn default() -> Self {
+        Self::Staggered {
+            max_age_s: 365 * 24 * 3600,
+        }
+    }
+}
+
+fn ten() -> Option<usize> {
+    Some(10)
+}
+
+fn an_hour() -> u64 {
+    3600
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What each part of the driver needs of it.
+#[derive(Debug)]
+pub struct Parts {
+    /// For the engine.
+    pub engine: Config,
+    /// For the net.
+    pub peers: Vec<PeerConfig>,
+    /// Where folders lie.
+    pub paths: BTreeMap<FolderId, PathBuf>,
+    /// Whether devices in the same net are looked for.
+    pub discovery: bool,
+}
+
+/// Takes the object apart. What cannot be used is refused whole.
+pub fn parse(json: &str, own: DeviceId) -> Result<Parts> {
+    let given: Given = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
+    let mut parts = Parts {
+        engine: Config {
+            own,
+            name: given.name,
+            ..Config::default()
+        },
+        peers: Vec::new(),
+        paths: BTreeMap::new(),
+        discovery: given.discovery,
+    };
+    for device in given.devices {
+        let compression = match device.compression {
+            GivenCompression::Metadata => Compression::Metadata,
+            GivenCompression::Never => Compression::Never,
+            GivenCompression::Always => Compression::Always,
+        };
+        let id = parse_id(&device.id)?;
+        parts.engine.devices.push(Device {
+            id,
+            name: device.name.clone(),
+            compression,
+            paused: device.paused,
+        });
+        parts.peers.push(PeerConfig {
+            device: id,
+            name: device.name,
+            addresses: device.addresses,
+            compression,
+            paused: device.paused,
+        });
+    }
+    for folder in given.folders {
+        let id: FolderId = Arc::from(folder.id.as_str());
+        parts
+            .paths
+            .insert(Arc::clone(&id), folder.path.clone());
+        parts.engine.folders.push(of_folder(folder, id)?);
+    }
+    Ok(parts)
+}
+
+fn of_folder(folder: GivenFolder, id: FolderId) -> Result<Folder> {
+    let members = folder
+        .members
+        .iter()
+        .map(|member| {
+            Ok(Member {
+                device: parse_id(&member.device)?,
+                writes: member.writes,
+            })
+        })
+        .collect::<Result<_>>()?;
+    let direction = match folder.direction {
+        GivenDirection::Both => Direction::Both,
+        GivenDirection::SendOnly => Direction::SendOnly,
+        GivenDirection::ReceiveOnly => Direction::ReceiveOnly,
+    };
+    let versions = match folder.versions {
+        GivenVersions::None => Versions::None,
+        GivenVersions::Trash { max_age_s } => Versions::Trash { max_age: max_age_s },
+        GivenVersions::Simple { count, max_age_s } => Versions::Tagged(Keep::Simple {
+            count,
+            max_age: max_age_s,
+        }),
+        GivenVersions::Staggered { max_age_s } => {
+            Versions::Tagged(Keep::Staggered { max_age: max_age_s })
+        }
+    };
+    Ok(Folder {
+        id,
+        label: folder.label,
+        direction,
+        members,
+        versions,
+        max_conflicts: folder.max_conflicts,
+        ignore_modes: folder.ignore_modes,
+        rescan: folder.rescan_s * 1000,
+        paused: folder.paused,
+    })
+}
+
+fn parse_id(text: &str) -> Result<DeviceId> {
+    DeviceId::parse(text).map_err(|e| invalid(format!("{text}: {e}")))
+}
+
+fn invalid(why: String) -> Error {
+    Error::new(Code::InvalidArgument, "configuration of sync", why)
+}
