@@ -1,0 +1,217 @@
+//! Whole devices of ours on loopback: engine, net, disk and store together.
+#![allow(clippy::disallowed_methods)] // tests
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use obhut_bep::DeviceId;
+use obhut_core::world::{SystemClock, SystemRandom, Clock as _};
+use obhut_sync::io::Command;
+use obhut_syncd::daemon::Daemon;
+use obhut_syncd::disk::Root;
+use obhut_syncd::net::Identity;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+struct Device {
+    place: TempDir,
+    id: DeviceId,
+    daemon: Option<Daemon>,
+    listen: String,
+}
+
+impl Device {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("home")).unwrap();
+        fs::create_dir(place.path().join("folder")).unwrap();
+        let home = place.path().join("home");
+        let id = Identity::create(&home, SystemClock.now(), &SystemRandom)
+            .unwrap()
+            .device();
+        Root::open(&place.path().join("folder"))
+            .unwrap()
+            .make_marker("f", obhut_sync::io::Now::default())
+            .unwrap();
+        Self {
+            place,
+            id,
+            daemon: None,
+            listen: "tcp://127.0.0.1:0".to_owned(),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.place.path().join("folder")
+    }
+
+    fn config(&self, others: &[(DeviceId, Option<String>)]) -> String {
+        let devices: Vec<Value> = others
+            .iter()
+            .map(|(id, address)| {
+                json!({"id": id.to_string(), "name": "other", "addresses": address.iter().collect::<Vec<_>>()})
+            })
+            .collect();
+        let members: Vec<Value> = others
+            .iter()
+            .map(|(id, _)| json!({"device": id.to_string()}))
+            .collect();
+        json!({
+            "name": "device",
+            "devices": devices,
+            "folders": [{"id": "f", "path": self.folder(), "members": members}],
+        })
+        .to_string()
+    }
+
+    fn start(&mut self, others: &[(DeviceId, Option<String>)]) {
+        let home = self.place.path().join("home");
+        let daemon = Daemon::start(&home, &self.config(others), vec![self.listen.clone()]).unwrap();
+        self.listen = daemon.listening()[0].clone();
+        self.daemon = Some(daemon);
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.daemon.as_ref().unwrap().status().unwrap()).unwrap()
+    }
+
+    fn scan(&self) {
+        self.daemon
+            .as_ref()
+            .unwrap()
+            .command("f", Command::Scan)
+            .unwrap();
+    }
+
+    fn tree(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        collect(&self.folder(), "", &mut found);
+        found
+    }
+}
+
+fn collect(at: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(at).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        if prefix.is_empty() && [".stfolder", ".stversions"].contains(&name.as_str())
+            || name.starts_with(".syncthing.")
+        {
+            continue;
+        }
+        let path = format!("{prefix}{name}");
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            collect(&entry.path(), &format!("{path}/"), found);
+            found.insert(path, b"directory".to_vec());
+        } else if kind.is_symlink() {
+            let target = fs::read_link(entry.path()).unwrap();
+            found.insert(path, target.into_os_string().into_encoded_bytes());
+        } else {
+            found.insert(path, fs::read(entry.path()).unwrap_or_default());
+        }
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn pair() -> (Device, Device) {
+    let (mut one, mut other) = (Device::new(), Device::new());
+    one.start(&[(other.id, None)]);
+    other.start(&[(one.id, Some(one.listen.clone()))]);
+    until("connection", || {
+        one.status()["folders"][0]["members"][0]["shares"] == json!(true)
+            && other.status()["folders"][0]["members"][0]["shares"] == json!(true)
+    });
+    (one, other)
+}
+
+fn settle(one: &Device, other: &Device) {
+    one.scan();
+    other.scan();
+    until("equal trees and idle folders", || {
+        let idle = |device: &Device| device.status()["folders"][0]["state"] == json!("idle");
+        idle(one) && idle(other) && one.tree() == other.tree()
+    });
+}
+
+#[test]
+fn files_directories_and_links_come_over_and_changes_follow() {
+    let (one, other) = pair();
+    for number in 0..50 {
+        let directory = one.folder().join(format!("d{}", number % 5));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(format!("{number}.txt")), format!("content {number}")).unwrap();
+    }
+    fs::write(one.folder().join("large"), vec![7; 3_000_000]).unwrap();
+    fs::write(one.folder().join("empty"), "").unwrap();
+    std::os::unix::fs::symlink("d0/0.txt", one.folder().join("link")).unwrap();
+    settle(&one, &other);
+    assert_eq!(other.tree().len(), 50 + 5 + 3);
+
+    fs::write(other.folder().join("d1/1.txt"), "changed there").unwrap();
+    fs::remove_file(other.folder().join("d2/2.txt")).unwrap();
+    fs::remove_dir_all(other.folder().join("d3")).unwrap();
+    fs::rename(other.folder().join("d4"), other.folder().join("renamed")).unwrap();
+    settle(&one, &other);
+    assert_eq!(one.tree()["d1/1.txt"], b"changed there");
+    assert!(!one.tree().contains_key("d2/2.txt") && !one.tree().contains_key("d3"));
+    assert!(one.tree().contains_key("renamed/4.txt"));
+    // What went on `one` by the word of `other` is kept there.
+    let kept: Vec<String> = fs::read_dir(one.folder().join(".stversions/d2"))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].starts_with("2~") && kept[0].ends_with(".txt"));
+}
+
+#[test]
+fn both_sides_of_a_conflict_are_kept() {
+    let (mut one, mut other) = pair();
+    fs::write(one.folder().join("a.txt"), "first").unwrap();
+    settle(&one, &other);
+    let other_id = other.id;
+    let one_id = one.id;
+    one.daemon = None;
+    other.daemon = None;
+    fs::write(one.folder().join("a.txt"), "by one").unwrap();
+    fs::write(other.folder().join("a.txt"), "by other").unwrap();
+    one.start(&[(other_id, None)]);
+    other.start(&[(one_id, Some(one.listen.clone()))]);
+    settle(&one, &other);
+    until("a conflict copy on both", || one.tree().len() == 2 && other.tree().len() == 2);
+    let mut contents: Vec<Vec<u8>> = one.tree().into_values().collect();
+    contents.sort();
+    assert_eq!(contents, [b"by one".to_vec(), b"by other".to_vec()]);
+}
+
+#[test]
+fn a_missing_marker_stops_the_folder_and_nothing_is_removed() {
+    let (one, other) = pair();
+    fs::write(one.folder().join("a.txt"), "first").unwrap();
+    settle(&one, &other);
+    fs::remove_dir_all(one.folder().join(".stfolder")).unwrap();
+    fs::remove_file(one.folder().join("a.txt")).unwrap();
+    one.scan();
+    until("the folder stops", || one.status()["folders"][0]["state"] == json!("stopped"));
+    assert_eq!(one.status()["folders"][0]["doubt"]["kind"], json!("marker-missing"));
+    assert!(other.folder().join("a.txt").exists());
+}
+
+#[test]
+fn one_process_a_home() {
+    let mut one = Device::new();
+    one.start(&[]);
+    let home = one.place.path().join("home");
+    let second = Daemon::start(&home, &one.config(&[]), vec![]);
+    assert!(second.unwrap_err().to_string().contains("another process"));
+}
