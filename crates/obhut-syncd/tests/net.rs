@@ -50,11 +50,11 @@ async fn greetings_messages_and_an_end() {
     assert!(hello.timestamp > 0 && hello.num_connections == 1);
     let (on_b, who, hello, _) = b.up().await;
     assert_eq!((who, &hello.device_name[..]), (a.id(), "first"));
-    for (from, connection, to) in [(&a, on_a, &mut b), (&b, on_b, &mut a)] {
-        for message in [cluster("f"), large_index(), response(3 << 20)] {
-            from.net.send(connection, message.clone());
-            assert!(to.received().await == message);
-        }
+    for message in [cluster("f"), large_index(), response(3 << 20)] {
+        a.net.send(on_a, message.clone());
+        assert!(b.received().await == message);
+        b.net.send(on_b, message.clone());
+        assert!(a.received().await == message);
     }
     let status = a.net.status();
     assert_eq!(status.peers[0].connected, Some(b.address()));
@@ -276,9 +276,10 @@ async fn addresses_are_tried_in_turn_and_told() {
     let (mut a, other) = (Device::new("a").await, Device::new("other").await);
     let mut b = Device::new("b").await;
     b.knows(&[(&a, false)]);
-    // Nobody listens there, since it was closed again.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = format!("tcp://{}", closed.local_addr().unwrap());
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("tcp://{}", listener.local_addr().unwrap())
+    };
     let addresses = [
         "quic://127.0.0.1:1",
         "relay://127.0.0.1:1/?id=X",

@@ -151,13 +151,18 @@ fn params(now: Timestamp, serial: &[u8; 8]) -> Result<CertificateParams> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let size = std::fs::metadata(path)
-        .map_err(|e| Error::io(shown(path), &e))?
-        .len();
+    let failed = |e: std::io::Error| {
+        if e.kind() == std::io::ErrorKind::NotFound {
+            Error::new(Code::FileMissing, shown(path), e.to_string())
+        } else {
+            Error::io(shown(path), &e)
+        }
+    };
+    let size = std::fs::metadata(path).map_err(failed)?.len();
     if size > LARGEST {
         return Err(Error::damaged(shown(path), "it is too long"));
     }
-    std::fs::read(path).map_err(|e| Error::io(shown(path), &e))
+    std::fs::read(path).map_err(failed)
 }
 
 fn shown(path: &Path) -> String {

@@ -1,6 +1,8 @@
 //! Devices for tests of the net: all on loopback, all with times that a test can wait for.
 #![allow(dead_code)] // each test has its own use for it
 
+pub mod syncthing;
+
 use std::time::Duration;
 
 use obhut_bep::{ClusterConfig, Compression, DeviceId, Folder, Hello, Message};
