@@ -149,15 +149,16 @@ async fn garbage_and_silence() {
     quick.limits.handshakes = 2;
     let mut device = Device::with(quick).await;
     let address = device.socket();
-    let talk = move |words: &'static [u8]| {
+    let talk = move |words: Vec<u8>| {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(words).unwrap();
+        stream.write_all(&words).unwrap();
         let mut said = Vec::new();
         // A reset is an end, too.
         let _ = stream.read_to_end(&mut said);
     };
-    for words in [&b"GET / HTTP/1.0\r\n\r\n"[..], &[0xff; 20_000]] {
+    let http = b"GET / HTTP/1.0\r\n\r\n".to_vec();
+    for words in [http.clone(), vec![0xff; 20_000]] {
         tokio::task::spawn_blocking(move || talk(words))
             .await
             .unwrap();
@@ -176,7 +177,7 @@ async fn garbage_and_silence() {
     // TLS, but no greeting; a wrong one.
     let home = tempfile::tempdir().unwrap();
     certificate(home.path(), &["ed25519"], "/CN=syncthing", &[]);
-    for words in [Vec::new(), b"GET / HTTP/1.0\r\n\r\n".to_vec()] {
+    for words in [Vec::new(), http] {
         let begin = Instant::now();
         s_client(address, files(home.path()), words).await;
         assert!(begin.elapsed() < Duration::from_secs(10));
@@ -211,8 +212,8 @@ fn an_identity_is_made_once() {
     let loaded = Identity::load(home.path()).unwrap();
     assert_eq!(loaded.device(), made.device());
     let key = home.path().join("key.pem");
-    let mode = std::fs::metadata(&key).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let permissions = std::fs::metadata(&key).unwrap().permissions();
+    assert_eq!(permissions.mode() & 0o777, 0o600);
     let secret = std::fs::read(&key).unwrap();
     assert!(!format!("{made:?}").contains("key"));
     let now = Timestamp::default();

@@ -57,11 +57,11 @@ pub(super) struct Session {
     pub before: Option<Arc<Line>>,
 }
 
-impl Line {
-    pub fn new(connection: Connection, device: DeviceId, address: &str, dialled: bool) -> Session {
+impl Session {
+    pub fn new(connection: Connection, device: DeviceId, address: &str, dialled: bool) -> Self {
         let (sender, queue) = mpsc::unbounded_channel();
         let (closes, closing) = watch::channel(None);
-        let line = Arc::new(Self {
+        let line = Arc::new(Line {
             connection,
             device,
             address: address.to_owned(),
@@ -71,14 +71,16 @@ impl Line {
             closing: closes,
             ended: watch::channel(false).0,
         });
-        Session {
+        Self {
             line,
             queue,
             closing,
             before: None,
         }
     }
+}
 
+impl Line {
     pub fn send(&self, message: Message) {
         // Whoever sends may not know yet that it has ended.
         let _ = self.queue.send(Out::Message(message));

@@ -79,7 +79,7 @@ impl Shared {
     }
 
     /// Takes what a device said; whether it is one that was not there before.
-    fn heard(&self, announce: Announce, from: SocketAddr, lasts: Duration) -> bool {
+    fn heard(&self, announce: &Announce, from: SocketAddr, lasts: Duration) -> bool {
         let addresses = announce.addresses.iter().take(ADDRESSES);
         let now = Instant::now();
         let mut heard = Heard {
@@ -159,15 +159,13 @@ fn open(place: SocketAddr, everywhere: bool) -> std::io::Result<UdpSocket> {
 async fn listen(shared: Arc<Shared>, socket: UdpSocket, how: Arc<Discovery>, answer: Arc<Notify>) {
     let mut packet = vec![0; PACKET];
     loop {
-        let (count, from) = tokio::select! {
+        let taken = tokio::select! {
             () = shared.stopped() => return,
-            taken = socket.recv_from(&mut packet) => match taken {
-                Ok(taken) => taken,
-                Err(_) => {
-                    sleep(ANSWER).await;
-                    continue;
-                }
-            },
+            taken = socket.recv_from(&mut packet) => taken,
+        };
+        let Ok((count, from)) = taken else {
+            sleep(ANSWER).await;
+            continue;
         };
         let Ok(announce) = Announce::decode(&packet[..count]) else {
             continue;
@@ -176,7 +174,7 @@ async fn listen(shared: Arc<Shared>, socket: UdpSocket, how: Arc<Discovery>, ans
         if device == shared.own {
             continue;
         }
-        if shared.heard(announce, from, how.lasts) {
+        if shared.heard(&announce, from, how.lasts) {
             answer.notify_one();
             // Once for each start, not for each packet: packets cost nothing.
             if shared.is_known(device) {

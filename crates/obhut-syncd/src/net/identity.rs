@@ -72,7 +72,7 @@ impl Identity {
         .map_err(|e| Error::damaged(shown(&key), e.to_string()))?;
         let mut serial = [0; 8];
         random.fill(&mut serial)?;
-        let made = params(now, &serial)?
+        let made = params(now, serial)?
             .self_signed(&pair)
             .map_err(|e| Error::internal(format!("no certificate: {e}")))?;
         if std::fs::symlink_metadata(&key).is_err() {
@@ -109,6 +109,21 @@ impl Identity {
         self.device
     }
 
+    /// One that shows these certificates and signs with a key that may be another's.
+    #[cfg(test)]
+    pub(super) fn forged(shown: &[&Self], signer: &Self) -> Self {
+        let shown: Vec<_> = shown
+            .iter()
+            .map(|one| one.certified.cert[0].clone())
+            .collect();
+        let device = DeviceId::of_certificate(&shown[0]);
+        let certified = CertifiedKey::new(shown, signer.certified.key.clone());
+        Self {
+            certified: Arc::new(certified),
+            device,
+        }
+    }
+
     /// For TLS.
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {
         self.certified.clone()
@@ -116,7 +131,7 @@ impl Identity {
 }
 
 /// What stands in the certificate, as in those that Syncthing makes.
-fn params(now: Timestamp, serial: &[u8; 8]) -> Result<CertificateParams> {
+fn params(now: Timestamp, serial: [u8; 8]) -> Result<CertificateParams> {
     let mut params = CertificateParams::new([NAME.to_owned()])
         .map_err(|e| Error::internal(format!("no certificate: {e}")))?;
     let mut name = DistinguishedName::new();
@@ -133,7 +148,7 @@ fn params(now: Timestamp, serial: &[u8; 8]) -> Result<CertificateParams> {
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,
     ];
-    params.serial_number = Some(SerialNumber::from_slice(serial));
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
     let wrong = |_| Error::new(Code::InvalidArgument, "time", "no such day");
     let first = jiff::Timestamp::from_second(now.secs)
         .map_err(wrong)?

@@ -68,15 +68,13 @@ pub(super) async fn run(shared: Arc<Shared>, listener: Listener) {
         let Ok(permit) = shared.handshakes.clone().acquire_owned().await else {
             return;
         };
-        let (socket, address) = tokio::select! {
+        let taken = tokio::select! {
             () = shared.stopped() => return,
-            taken = listener.socket.accept() => match taken {
-                Ok(taken) => taken,
-                Err(_) => {
-                    tokio::time::sleep(REST).await;
-                    continue;
-                }
-            },
+            taken = listener.socket.accept() => taken,
+        };
+        let Ok((socket, address)) = taken else {
+            tokio::time::sleep(REST).await;
+            continue;
         };
         let task = greet(shared.clone(), socket, address);
         shared.spawn(async move {

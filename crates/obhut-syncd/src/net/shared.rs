@@ -27,7 +27,7 @@ use tokio::task::AbortHandle;
 use super::connection::{Line, Session};
 use super::discovery::Heard;
 use super::tls::Tls;
-use super::{NetEvent, PeerConfig, PeerStatus, Settings, Status, dial};
+use super::{NetEvent, PeerConfig, Settings, dial};
 
 /// For the last words on a connection that is probably dead, while another one waits for its place.
 const REPLACED: Duration = Duration::from_secs(1);
@@ -53,10 +53,10 @@ impl fmt::Debug for Shared {
 /// What changes.
 #[derive(Default)]
 pub(super) struct State {
-    peers: BTreeMap<DeviceId, Peer>,
+    pub peers: BTreeMap<DeviceId, Peer>,
     lines: HashMap<Connection, Arc<Line>>,
     connections: u64,
-    listening: Vec<String>,
+    pub listening: Vec<String>,
     pub announced: BTreeMap<DeviceId, Heard>,
     pub discovery: Vec<String>,
     /// Goes with the last task; nothing once the end has come.
@@ -64,13 +64,13 @@ pub(super) struct State {
 }
 
 /// A device that is configured.
-struct Peer {
-    config: PeerConfig,
-    line: Option<Arc<Line>>,
+pub(super) struct Peer {
+    pub config: PeerConfig,
+    pub line: Option<Arc<Line>>,
     wake: Arc<Wake>,
     dialer: Option<AbortHandle>,
-    error: Option<String>,
-    tried: Vec<(String, String)>,
+    pub error: Option<String>,
+    pub tried: Vec<(String, String)>,
 }
 
 /// Gets a dialler out of its sleep.
@@ -269,7 +269,7 @@ impl Shared {
         }
         state.connections += 1;
         let connection = Connection(state.connections);
-        let mut session = Line::new(connection, device, address, dialled);
+        let mut session = Session::new(connection, device, address, dialled);
         session.before = peer.line.replace(session.line.clone());
         if let Some(older) = &session.before {
             older.close("another connection took its place", REPLACED);
@@ -372,28 +372,5 @@ impl Shared {
 
     pub fn listening(&self) -> Vec<String> {
         self.lock().listening.clone()
-    }
-
-    pub fn status(&self) -> Status {
-        let state = self.lock();
-        let peers = state.peers.values().map(|peer| {
-            let connected = peer.line.as_ref().map(|line| line.address.clone());
-            PeerStatus {
-                device: peer.config.device,
-                error: peer.error.clone().filter(|_| connected.is_none()),
-                connected,
-                tried: peer.tried.clone(),
-            }
-        });
-        let announced = state.announced.iter();
-        Status {
-            listening: state.listening.clone(),
-            peers: peers.collect(),
-            announced: announced
-                .filter(|(_, heard)| heard.counts())
-                .map(|(device, heard)| (*device, heard.addresses.clone()))
-                .collect(),
-            discovery: state.discovery.clone(),
-        }
     }
 }

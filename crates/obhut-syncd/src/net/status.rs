@@ -2,6 +2,8 @@
 
 use obhut_bep::DeviceId;
 
+use super::shared::Shared;
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
@@ -26,4 +28,29 @@ pub struct PeerStatus {
     pub error: Option<String>,
     /// Each address of the last round, and what came of it.
     pub tried: Vec<(String, String)>,
+}
+
+impl Shared {
+    pub fn status(&self) -> Status {
+        let state = self.lock();
+        let peers = state.peers.values().map(|peer| {
+            let connected = peer.line.as_ref().map(|line| line.address.clone());
+            PeerStatus {
+                device: peer.config.device,
+                error: peer.error.clone().filter(|_| connected.is_none()),
+                connected,
+                tried: peer.tried.clone(),
+            }
+        });
+        let announced = state.announced.iter();
+        let announced = announced.filter(|(_, heard)| heard.counts());
+        Status {
+            listening: state.listening.clone(),
+            peers: peers.collect(),
+            announced: announced
+                .map(|(device, heard)| (*device, heard.addresses.clone()))
+                .collect(),
+            discovery: state.discovery.clone(),
+        }
+    }
 }

@@ -191,3 +191,90 @@ impl ClientCertVerifier for AnyLeaf {
         self.schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use obhut_core::world::{SystemRandom, Timestamp};
+    use rustls::{ClientConnection, ServerConnection};
+
+    fn identity() -> Identity {
+        let home = tempfile::tempdir().unwrap();
+        Identity::create(home.path(), Timestamp::default(), &SystemRandom).unwrap()
+    }
+
+    /// Whom client and server take each other for.
+    fn handshake(client: &Identity, server: &Identity) -> Result<[DeviceId; 2], Error> {
+        let (ours, theirs) = (Tls::new(client)?, Tls::new(server)?);
+        let mut client = ClientConnection::new(ours.client, no_name())?;
+        let mut server = ServerConnection::new(theirs.server)?;
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            server.read_tls(&mut &bytes[..]).unwrap();
+            server.process_new_packets()?;
+            bytes.clear();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            client.read_tls(&mut &bytes[..]).unwrap();
+            client.process_new_packets()?;
+        }
+        assert_eq!(client.alpn_protocol(), Some(PROTOCOL));
+        assert_eq!(client.tls13_tickets_received(), 0);
+        let them = who(client.peer_certificates()).unwrap();
+        let us = who(server.peer_certificates()).unwrap();
+        Ok([them, us])
+    }
+
+    #[test]
+    fn both_know_who_the_other_is() {
+        let (a, b) = (identity(), identity());
+        assert_eq!(handshake(&a, &b), Ok([b.device(), a.device()]));
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_worth_nothing() {
+        let (victim, thief, other) = (identity(), identity(), identity());
+        let forged = Identity::forged(&[&victim], &thief);
+        assert_eq!(forged.device(), victim.device());
+        for found in [handshake(&forged, &other), handshake(&other, &forged)] {
+            let wanted = Err(CertificateError::BadSignature.into());
+            assert_eq!(found, wanted);
+        }
+    }
+
+    #[test]
+    fn two_certificates_are_one_too_many() {
+        let (a, b, other) = (identity(), identity(), identity());
+        let both = Identity::forged(&[&a, &b], &a);
+        for found in [handshake(&both, &other), handshake(&other, &both)] {
+            let wanted = Err(CertificateError::ApplicationVerificationFailure.into());
+            assert_eq!(found, wanted);
+        }
+        assert!(who(None).is_err() && who(Some(&[])).is_err());
+    }
+
+    #[test]
+    fn names_in_certificates() {
+        let certified = identity().certified();
+        let leaf = &certified.cert[0];
+        assert_eq!(common_name(leaf), Some(NAME.as_bytes()));
+        for length in 0..leaf.len() {
+            let cut = CertificateDer::from(&leaf[..length]);
+            assert_eq!(common_name(&cut), None, "{length}");
+            assert!(!is_named(&cut));
+        }
+        // Bytes of it altered: another name, or none, and nothing worse.
+        let mut altered = leaf.to_vec();
+        for at in 0..leaf.len() {
+            for byte in [0, 0x7f, 0x81, 0x82, 0xff] {
+                altered[at] = byte;
+                let _ = is_named(&CertificateDer::from(&altered[..]));
+            }
+            altered[at] = leaf[at];
+        }
+    }
+}
