@@ -212,7 +212,7 @@ impl<'g> Gather<'g> {
 }
 
 /// Copies within the system, which shares the bytes where the file system can; false if it does not come to the end.
-fn copy(
+pub(super) fn copy(
     from: &OwnedFd,
     at: u64,
     to: &OwnedFd,

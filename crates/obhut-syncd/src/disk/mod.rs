@@ -36,14 +36,14 @@ mod serve;
 mod stow;
 mod take;
 mod temporary;
-// mod versions;
+mod versions;
 mod walk;
-// mod watch;
+mod watch;
 
 pub use apply::Moment;
 pub use gather::Wanted;
 pub use root::Root;
 pub use serve::Asked;
-// pub use versions::Version;
+pub use versions::Version;
 pub use walk::Walked;
-// pub use watch::{Batch, Limit, Watch};
+pub use watch::{Batch, Limit, Watch};

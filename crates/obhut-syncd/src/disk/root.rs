@@ -208,3 +208,41 @@ pub(super) fn missing(errno: Errno) -> Doubt {
 pub(super) fn os(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::tests::Tree;
+    use super::*;
+
+    #[test]
+    fn the_same_directories_with_and_without_the_new_call() {
+        let tree = Tree::new();
+        tree.write("d/e/file", b"");
+        tree.link("l", "d");
+        tree.link("d/up", "..");
+        tree.link("out", "/etc");
+        for name in [
+            "", "d", "d/e", "l", "l/e", "d/up", "d/up/d", "out", "none/d", "d/e/file",
+        ] {
+            let flags = OFlags::RDONLY;
+            let new = below(&tree.root.handle, name, flags);
+            let all = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let old = part_by_part(
+                &tree.root.handle,
+                if name.is_empty() { "." } else { name },
+                all,
+            );
+            let inode = |opened: &Result<OwnedFd, Errno>| {
+                opened
+                    .as_ref()
+                    .ok()
+                    .map(|handle| fs::fstat(handle).unwrap().st_ino)
+            };
+            assert_eq!(inode(&new), inode(&old), "{name}");
+            assert_eq!(new.is_ok(), ["", "d", "d/e"].contains(&name), "{name}");
+            for error in [new.err(), old.err()].into_iter().flatten() {
+                assert!(gone(error), "{name} {error}");
+            }
+        }
+    }
+}

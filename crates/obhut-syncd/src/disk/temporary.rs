@@ -171,7 +171,7 @@ pub(super) fn is_ours(facts: &Facts) -> bool {
     facts.kind == FactsKind::File && facts.mode & MARK != 0
 }
 
-fn make(spot: Spot<'_>) -> Result<OwnedFd, Errno> {
+pub(super) fn make(spot: Spot<'_>) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(MARKED);
     retry(|| fs::openat(spot.folder, spot.last, flags, mode))
@@ -182,7 +182,7 @@ fn open(spot: Spot<'_>) -> Result<OwnedFd, Errno> {
     retry(|| fs::openat(spot.folder, spot.last, flags, Mode::empty()))
 }
 
-fn unlink(spot: Spot<'_>) -> Result<(), Failure> {
+pub(super) fn unlink(spot: Spot<'_>) -> Result<(), Failure> {
     match retry(|| fs::unlinkat(spot.folder, spot.last, AtFlags::empty())) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(failure("remove", errno)),

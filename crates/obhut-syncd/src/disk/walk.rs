@@ -153,6 +153,8 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
+    use proptest::prelude::*;
+
     use super::super::names::tests::Tree;
     use super::*;
 
@@ -238,5 +240,59 @@ mod tests {
             false
         });
         assert_eq!((sizes, done.stopped), (vec![BATCH], true));
+    }
+
+    /// What a walk should bring, the slow way.
+    fn model(path: &std::path::Path, name: &str, rules: &Ignores, found: &mut Vec<(String, bool)>) {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let entry = entry.unwrap();
+            let name = joined(name, entry.file_name().to_str().unwrap());
+            let directory = entry.file_type().unwrap().is_dir();
+            let ignored = rules.verdict(&name) != Verdict::Shared;
+            if is_internal(&name)
+                || is_temporary(&name)
+                || ignored && !(directory && rules.descends())
+            {
+                continue;
+            }
+            if directory {
+                model(&entry.path(), &name, rules, found);
+            }
+            found.push((name, ignored));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+        #[test]
+        fn as_a_model_walks(
+            names in prop::collection::vec("[abc](/[abc]){0,3}", 0..12),
+            ignores in prop::collection::vec("!?/?[abc](/[abc*])?", 0..3),
+        ) {
+            let tree = Tree::new();
+            for (at, name) in names.iter().enumerate() {
+                let path = tree.path(name);
+                if std::fs::create_dir_all(path.parent().unwrap()).is_err() {
+                    continue;
+                }
+                let _ = match at % 3 {
+                    0 => std::fs::write(path, b""),
+                    1 => std::fs::create_dir(path),
+                    _ => std::os::unix::fs::symlink("a", path),
+                };
+            }
+            let text = ignores.join("\n");
+            let parsed = Ignores::parse(".stignore", &text, &mut |_| Err(String::new())).unwrap();
+            let mut expected = Vec::new();
+            model(&tree.path(""), "", &parsed, &mut expected);
+            let (mut seen, _) = walk(&tree, None, &text);
+            for (at, (name, _)) in seen.iter().enumerate() {
+                let parent = super::super::root::folder_of(name);
+                prop_assert!(parent.is_empty() || seen[..at].iter().any(|(name, _)| name == parent));
+            }
+            seen.sort();
+            expected.sort();
+            prop_assert_eq!(seen, expected);
+        }
     }
 }

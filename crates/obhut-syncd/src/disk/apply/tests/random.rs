@@ -103,12 +103,12 @@ proptest! {
         let before = contents(&tree);
         let (mut moment, mut written) = (0, Vec::new());
         let outcomes = tree.root.apply_between(&steps, now(), &mut |_, _| {
-            for (at, name) in &writes {
+            for (number, (at, name)) in writes.iter().enumerate() {
                 // As editors do: what was there is moved, not written over.
                 let path = tree.path(NAMES[*name]);
                 if *at == moment && path.parent().unwrap().is_dir() && !path.is_dir() {
-                    let content = format!("his {moment}");
-                    let _ = std::fs::rename(&path, tree.path(&format!("old {moment} {name}")));
+                    let content = format!("his {number}");
+                    let _ = std::fs::rename(&path, tree.path(&format!("old {number}")));
                     std::fs::write(&path, &content).unwrap();
                     written.push(content.into_bytes());
                 }
