@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use obhut_bep::DeviceId;
-use obhut_core::world::{SystemClock, SystemRandom, Clock as _};
+use obhut_core::world::{Clock as _, SystemClock, SystemRandom};
 use obhut_sync::io::Command;
 use obhut_syncd::daemon::Daemon;
 use obhut_syncd::disk::Root;
@@ -117,7 +117,10 @@ fn collect(at: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>>) {
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited for: {what}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "waited for: {what}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -133,9 +136,8 @@ fn pair() -> (Device, Device) {
     (one, other)
 }
 
+/// Nobody asks for a look: what changed is noticed.
 fn settle(one: &Device, other: &Device) {
-    one.scan();
-    other.scan();
     until("equal trees and idle folders", || {
         let idle = |device: &Device| device.status()["folders"][0]["state"] == json!("idle");
         idle(one) && idle(other) && one.tree() == other.tree()
@@ -148,7 +150,11 @@ fn files_directories_and_links_come_over_and_changes_follow() {
     for number in 0..50 {
         let directory = one.folder().join(format!("d{}", number % 5));
         fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join(format!("{number}.txt")), format!("content {number}")).unwrap();
+        fs::write(
+            directory.join(format!("{number}.txt")),
+            format!("content {number}"),
+        )
+        .unwrap();
     }
     fs::write(one.folder().join("large"), vec![7; 3_000_000]).unwrap();
     fs::write(one.folder().join("empty"), "").unwrap();
@@ -188,7 +194,9 @@ fn both_sides_of_a_conflict_are_kept() {
     one.start(&[(other_id, None)]);
     other.start(&[(one_id, Some(one.listen.clone()))]);
     settle(&one, &other);
-    until("a conflict copy on both", || one.tree().len() == 2 && other.tree().len() == 2);
+    until("a conflict copy on both", || {
+        one.tree().len() == 2 && other.tree().len() == 2
+    });
     let mut contents: Vec<Vec<u8>> = one.tree().into_values().collect();
     contents.sort();
     assert_eq!(contents, [b"by one".to_vec(), b"by other".to_vec()]);
@@ -202,8 +210,13 @@ fn a_missing_marker_stops_the_folder_and_nothing_is_removed() {
     fs::remove_dir_all(one.folder().join(".stfolder")).unwrap();
     fs::remove_file(one.folder().join("a.txt")).unwrap();
     one.scan();
-    until("the folder stops", || one.status()["folders"][0]["state"] == json!("stopped"));
-    assert_eq!(one.status()["folders"][0]["doubt"]["kind"], json!("marker-missing"));
+    until("the folder stops", || {
+        one.status()["folders"][0]["state"] == json!("stopped")
+    });
+    assert_eq!(
+        one.status()["folders"][0]["doubt"]["kind"],
+        json!("marker-missing")
+    );
     assert!(other.folder().join("a.txt").exists());
 }
 

@@ -125,8 +125,8 @@ pub struct Parts {
     pub engine: Config,
     /// For the net.
     pub peers: Vec<PeerConfig>,
-    /// Where folders lie.
-    pub paths: BTreeMap<FolderId, PathBuf>,
+    /// Where folders lie, and what is kept in them.
+    pub paths: BTreeMap<FolderId, (PathBuf, Versions)>,
     /// Whether devices in the same net are looked for.
     pub discovery: bool,
 }
@@ -167,10 +167,10 @@ pub fn parse(json: &str, own: DeviceId) -> Result<Parts> {
     }
     for folder in given.folders {
         let id: FolderId = Arc::from(folder.id.as_str());
-        parts
-            .paths
-            .insert(Arc::clone(&id), folder.path.clone());
-        parts.engine.folders.push(of_folder(folder, id)?);
+        let path = folder.path.clone();
+        let folder = of_folder(folder, Arc::clone(&id))?;
+        parts.paths.insert(id, (path, folder.versions));
+        parts.engine.folders.push(folder);
     }
     Ok(parts)
 }

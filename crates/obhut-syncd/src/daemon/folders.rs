@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use obhut_core::world::Clock;
+use obhut_sync::config::Versions;
 use obhut_sync::ignore::Ignores;
 use obhut_sync::io::{Change, FolderId, Ticket};
 use tokio::sync::mpsc;
 
 use super::Back;
 use super::keeper::{Job, Keeper};
+use super::watcher::Watcher;
 use crate::disk::Root;
 
 /// A folder that is open.
@@ -22,13 +24,16 @@ pub struct Open {
     pub ignores: Arc<Ignores>,
     /// The file system that it was found on.
     pub device: u64,
+    /// What is kept of what was replaced.
+    pub versions: Versions,
 }
 
 struct Folder {
     path: PathBuf,
+    versions: Versions,
     keeper: Keeper,
     open: Option<Open>,
-    watcher: Option<super::work::Watcher>,
+    watcher: Option<Watcher>,
 }
 
 /// All folders.
@@ -51,11 +56,16 @@ impl Folders {
     }
 
     /// Those that there are from now on. One that went elsewhere is another one.
-    pub fn configure(&mut self, paths: &BTreeMap<FolderId, PathBuf>) {
+    pub fn configure(&mut self, paths: &BTreeMap<FolderId, (PathBuf, Versions)>) {
         self.all
-            .retain(|id, folder| paths.get(id) == Some(&folder.path));
-        for (id, path) in paths {
-            if !self.all.contains_key(id) {
+            .retain(|id, folder| paths.get(id).is_some_and(|(path, _)| *path == folder.path));
+        for (id, (path, versions)) in paths {
+            if let Some(known) = self.all.get_mut(id) {
+                known.versions = *versions;
+                if let Some(open) = &mut known.open {
+                    open.versions = *versions;
+                }
+            } else {
                 let index = self.home.join("index").join(file_name(id));
                 let keeper = Keeper::start(
                     Arc::clone(id),
@@ -68,6 +78,7 @@ impl Folders {
                     Arc::clone(id),
                     Folder {
                         path: path.clone(),
+                        versions: *versions,
                         keeper,
                         open: None,
                         watcher: None,
@@ -96,12 +107,20 @@ impl Folders {
             device: root.device(),
             root,
             ignores,
+            versions: folder.versions,
         };
-        folder.watcher = Some(super::work::Watcher::start(
-            Arc::clone(id),
-            &open,
-            self.back.clone(),
-        ));
+        let same = folder.open.as_ref().is_some_and(|before| {
+            before.root.doubt(None).is_none()
+                && format!("{:?}", before.ignores) == format!("{:?}", open.ignores)
+        });
+        if !same {
+            folder.watcher = Some(Watcher::start(
+                Arc::clone(id),
+                &open,
+                self.back.clone(),
+                Arc::clone(&self.clock),
+            ));
+        }
         folder.open = Some(open);
     }
 
@@ -137,7 +156,13 @@ fn file_name(id: &str) -> String {
     use std::fmt::Write as _;
     let shown: String = id
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
         .take(40)
         .collect();
     let mut name = format!("{shown}-");

@@ -143,7 +143,10 @@ impl Work {
             Ok(()) => self.answer(Input::Committed { ticket }),
             Err(error) => {
                 self.failed = true;
-                self.trouble(format!("{}: {error}; nothing more is announced until the next start", self.index.display()));
+                self.trouble(format!(
+                    "{}: {error}; nothing more is announced until the next start",
+                    self.index.display()
+                ));
             }
         }
     }

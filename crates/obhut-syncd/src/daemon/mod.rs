@@ -23,6 +23,7 @@ mod folders;
 mod keeper;
 mod notices;
 mod status;
+mod watcher;
 mod work;
 
 use config::Parts;
@@ -50,7 +51,11 @@ enum Ask {
 #[derive(Debug)]
 enum Back {
     Input(Input),
-    Rooted(FolderId, Arc<crate::disk::Root>, Arc<obhut_sync::ignore::Ignores>),
+    Rooted(
+        FolderId,
+        Arc<crate::disk::Root>,
+        Arc<obhut_sync::ignore::Ignores>,
+    ),
     Trouble(String),
 }
 
@@ -170,19 +175,21 @@ fn take_lock(home: &Path) -> Result<std::fs::File> {
         rustix::fs::Mode::from_raw_mode(0o600),
     )
     .map_err(|e| named(&e.into()))?;
-    rustix::fs::flock(&handle, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
-        |errno| {
-            if errno == rustix::io::Errno::WOULDBLOCK {
-                Error::new(
-                    Code::RepositoryLocked,
-                    "home of sync",
-                    format!("another process has {}", home.display()),
-                )
-            } else {
-                named(&errno.into())
-            }
-        },
-    )?;
+    rustix::fs::flock(
+        &handle,
+        rustix::fs::FlockOperation::NonBlockingLockExclusive,
+    )
+    .map_err(|errno| {
+        if errno == rustix::io::Errno::WOULDBLOCK {
+            Error::new(
+                Code::RepositoryLocked,
+                "home of sync",
+                format!("another process has {}", home.display()),
+            )
+        } else {
+            named(&errno.into())
+        }
+    })?;
     Ok(handle.into())
 }
 

@@ -109,10 +109,7 @@ fn line(event: &Event) -> Value {
             "folder": folder,
             "label": label,
         }),
-        Event::Stopped {
-            folder,
-            doubt: why,
-        } => json!({
+        Event::Stopped { folder, doubt: why } => json!({
             "event": if why.is_some() { "stopped" } else { "resumed" },
             "folder": &**folder,
             "doubt": why.as_ref().map(doubt),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use obhut_bep::Code;
 use obhut_core::world::Clock;
-use obhut_sync::io::{FolderId, Failure, Input, Output, Ticket};
+use obhut_sync::io::{FolderId, Input, Output, Ticket};
 use tokio::sync::mpsc;
 
 use super::folders::{Folders, Open};
@@ -51,7 +51,15 @@ pub fn start(
             ..
         } = output
         {
-            walk(&folder, ticket, below.as_deref(), &ignores, &walks, &*clock, &stopping);
+            walk(
+                &folder,
+                ticket,
+                below.as_deref(),
+                &ignores,
+                &walks,
+                &*clock,
+                &stopping,
+            );
         } else if let Some(input) = carry_out(output, &folder, &*clock) {
             let _ = back.send(Back::Input(input));
         }
@@ -92,6 +100,8 @@ fn walk(
         folder
             .root
             .sweep(&walked.temporaries, now(clock), &|_| false);
+        // What cannot be thinned out now is so an hour later.
+        let _ = folder.root.prune(folder.versions, now(clock));
     }
     let _ = walks.blocking_send(Input::WalkEnded {
         ticket,
@@ -209,23 +219,4 @@ fn wait_a_tick(folder: &Open, name: &str, clock: &dyn Clock) {
     if (0..TICK.as_millis() as i64).contains(&age) {
         clock.sleep(TICK - Duration::from_millis(age as u64));
     }
-}
-
-/// Watches a folder, until it is dropped.
-pub struct Watcher {
-    _stop: Arc<AtomicBool>,
-}
-
-impl Watcher {
-    /// Starts to.
-    pub fn start(_folder: FolderId, _open: &Open, _back: mpsc::UnboundedSender<Back>) -> Self {
-        Self {
-            _stop: Arc::new(AtomicBool::new(false)),
-        }
-    }
-}
-
-#[allow(dead_code)]
-fn unused() -> Option<Failure> {
-    None
 }

@@ -92,7 +92,9 @@ impl Root {
             None => self.open_temporary(temporary, now)?.0,
         };
         // One that is left of another version may be longer.
-        let size = fs::fstat(&file).map_err(|errno| failure("look at", errno))?.st_size;
+        let size = fs::fstat(&file)
+            .map_err(|errno| failure("look at", errno))?
+            .st_size;
         if u64::try_from(size) != Ok(total) {
             fs::ftruncate(&file, total).map_err(|errno| failure("set size", errno))?;
         }
