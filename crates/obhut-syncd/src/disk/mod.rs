@@ -47,3 +47,14 @@ pub use serve::Asked;
 pub use versions::Version;
 pub use walk::Walked;
 pub use watch::{Batch, Limit, Watch};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn threads_may_have_it() {
+        fn sent<T: Send + 'static>() {}
+        fn shared<T: Send + Sync + 'static>() {}
+        shared::<super::Root>();
+        sent::<super::Watch>();
+    }
+}

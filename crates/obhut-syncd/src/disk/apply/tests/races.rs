@@ -50,6 +50,12 @@ fn contents(tree: &Tree) -> Vec<Vec<u8>> {
     tree.files().into_values().collect()
 }
 
+/// Whether a content is in the folder itself: what is only in the versions nobody else gets.
+fn lives(tree: &Tree, content: &[u8]) -> bool {
+    let mut files = tree.files().into_iter();
+    files.any(|(name, found)| !name.starts_with(".stversions") && found == content)
+}
+
 fn with(tree: &Tree, step: &Step, moment: Moment, writer: Writer) -> Outcome {
     let mut wrote = false;
     let outcome = tree
@@ -84,7 +90,7 @@ fn a_writer_while_a_file_is_replaced() {
                     let about = format!("{exchanges} {moment:?} {at} {displaced:?} {outcome:?}");
                     let found = contents(&tree);
                     let has = |content: &[u8]| found.iter().any(|found| found == content);
-                    assert!(has(b"his own"), "{about}");
+                    assert!(lives(&tree, b"his own"), "{about}");
                     // What the writer itself overwrote is not ours to keep.
                     let before = moment == Moment::Looked;
                     assert!(has(b"old") || before && !keeps, "{about}");
@@ -132,13 +138,31 @@ fn a_writer_while_a_file_is_removed() {
                 let about = format!("{moment:?} {at} {displaced:?} {outcome:?}");
                 let found = contents(&tree);
                 let has = |content: &[u8]| found.iter().any(|found| found == content);
-                assert!(has(b"his own"), "{about}");
+                assert!(lives(&tree, b"his own"), "{about}");
                 let dropped = displaced == Displaced::Drop && outcome == Outcome::Done(None);
                 let before = moment == Moment::Looked;
                 assert!(has(b"old") || dropped || before && !keeps, "{about}");
                 known(&tree, &outcome, &about);
             }
         }
+    }
+}
+
+#[test]
+fn the_trash_keeps_what_it_has_for_what_was_not_expected() {
+    for act in 0..2 {
+        let tree = Tree::new();
+        tree.write("a.txt", b"old");
+        tree.write(".stversions/a.txt", b"before");
+        let act = if act == 0 {
+            file(&tree, "a.txt", b"new")
+        } else {
+            Act::Remove
+        };
+        let step = step(&tree, "a.txt", act, Displaced::Trash);
+        with(&tree, &step, Moment::Looked, as_editors);
+        assert!(lives(&tree, b"his own"));
+        assert_eq!(tree.read(".stversions/a.txt").unwrap(), b"before");
     }
 }
 
@@ -252,4 +276,43 @@ fn something_comes_into_a_directory_that_is_replaced() {
     assert!(matches!(outcome, Outcome::NotEmpty(_)), "{outcome:?}");
     assert_eq!(tree.read("d/inside").unwrap(), b"his own");
     assert_eq!(tree.read(".syncthing.d.tmp").unwrap(), b"new");
+}
+
+/// At any stop the name has the old content or the new one, whole; what it displaced is found by the next life.
+#[test]
+fn a_stop_at_any_moment() {
+    for moment in [Moment::Looked, Moment::Exchanged, Moment::Stowed] {
+        for displaced in PLACES {
+            for remove in [false, true] {
+                let tree = Tree::new();
+                tree.write("a.txt", b"old");
+                let act = if remove {
+                    Act::Remove
+                } else {
+                    file(&tree, "a.txt", b"new")
+                };
+                let step = step(&tree, "a.txt", act, displaced);
+                let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    tree.root.apply_between(&[step], now(), &mut |at, _| {
+                        if at == moment {
+                            std::panic::resume_unwind(Box::new(()));
+                        }
+                    })
+                }));
+                assert!(stopped.is_err() || remove && moment == Moment::Exchanged);
+                let root = Root::open(&tree.path("")).unwrap();
+                let ignores = obhut_sync::ignore::Ignores::default();
+                let left = root.walk(None, &ignores, &mut |_| true).temporaries;
+                assert_eq!(root.sweep(&left, now(), &|_| true), []);
+                let found = contents(&tree);
+                let about = format!("{moment:?} {displaced:?} {remove} {:?}", tree.names());
+                assert!(found.iter().any(|content| content == b"old"), "{about}");
+                if !remove {
+                    let there = tree.read("a.txt").unwrap();
+                    assert!(there == b"old" || there == b"new", "{about}");
+                    assert!(!tree.path(".syncthing.a.txt.tmp").exists(), "{about}");
+                }
+            }
+        }
+    }
 }
