@@ -14,6 +14,7 @@ mod operations;
 mod pystore;
 mod repository;
 mod store;
+mod sync;
 mod world;
 mod worm;
 
@@ -48,6 +49,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ed25519::verify_ed25519, module)?)?;
     module.add_function(wrap_pyfunction!(world::durable_write, module)?)?;
     module.add_function(wrap_pyfunction!(world::display_name, module)?)?;
+    module.add_class::<sync::SyncDaemon>()?;
+    module.add_function(wrap_pyfunction!(sync::sync_identity, module)?)?;
+    module.add_function(wrap_pyfunction!(sync::sync_device_id, module)?)?;
+    module.add_function(wrap_pyfunction!(sync::sync_ignore_test, module)?)?;
+    module.add_function(wrap_pyfunction!(sync::sync_versions_list, module)?)?;
+    module.add_function(wrap_pyfunction!(sync::sync_versions_restore, module)?)?;
+    module.add_function(wrap_pyfunction!(sync::sync_versions_prune, module)?)?;
     module.add_class::<worm::StagedFiles>()?;
     module.add_function(wrap_pyfunction!(worm::put_files, module)?)?;
     module.add_function(wrap_pyfunction!(worm::copy_files, module)?)?;

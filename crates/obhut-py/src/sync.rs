@@ -11,7 +11,7 @@ use obhut_syncd::daemon::{self, Daemon};
 use obhut_syncd::net::Identity;
 use pyo3::prelude::*;
 
-use crate::error::raise;
+use crate::error::to_python;
 
 /// The device id of the certificate in a home; it is made if there is none.
 #[pyfunction]
@@ -24,7 +24,7 @@ pub fn sync_identity(py: Python<'_>, home: PathBuf) -> PyResult<String> {
         };
         identity.map(|identity| identity.device().to_string())
     })
-    .map_err(raise)
+    .map_err(|error| to_python(&error))
 }
 
 /// The one form of a device id.
@@ -35,7 +35,7 @@ pub fn sync_device_id(text: &str) -> PyResult<String> {
         .filter(|device| *device != obhut_bep::DeviceId::default());
     parsed
         .map(|device| device.to_string())
-        .ok_or_else(|| raise(invalid("device id", text)))
+        .ok_or_else(|| to_python(&invalid("device id", text)))
 }
 
 /// Which names some lines of an ignore file ignore; files that they include are those of a folder.
@@ -45,13 +45,14 @@ pub fn sync_ignore_test(
     lines: Vec<String>,
     names: Vec<String>,
 ) -> PyResult<Vec<bool>> {
-    daemon::ignored(&root, &lines, &names).map_err(raise)
+    daemon::ignored(&root, &lines, &names).map_err(|error| to_python(&error))
 }
 
 /// The versions that a folder keeps: JSON.
 #[pyfunction]
 pub fn sync_versions_list(py: Python<'_>, root: PathBuf) -> PyResult<String> {
-    py.detach(|| daemon::versions(&root)).map_err(raise)
+    py.detach(|| daemon::versions(&root))
+        .map_err(|error| to_python(&error))
 }
 
 /// Puts a version back. Gives the name it has then.
@@ -64,13 +65,14 @@ pub fn sync_versions_restore(
     own: String,
 ) -> PyResult<String> {
     py.detach(|| daemon::restore(&root, &version, &own))
-        .map_err(raise)
+        .map_err(|error| to_python(&error))
 }
 
 /// Removes what a policy does not keep: how many went.
 #[pyfunction]
 pub fn sync_versions_prune(py: Python<'_>, root: PathBuf, keep: String) -> PyResult<usize> {
-    py.detach(|| daemon::prune(&root, &keep)).map_err(raise)
+    py.detach(|| daemon::prune(&root, &keep))
+        .map_err(|error| to_python(&error))
 }
 
 /// A running device.
@@ -85,18 +87,20 @@ impl SyncDaemon {
     fn new(py: Python<'_>, home: PathBuf, config: String, listen: Vec<String>) -> PyResult<Self> {
         let daemon = py
             .detach(|| Daemon::start(&home, &config, listen))
-            .map_err(raise)?;
+            .map_err(|error| to_python(&error))?;
         Ok(Self {
             daemon: Arc::new(daemon),
         })
     }
 
     fn configure(&self, py: Python<'_>, config: String) -> PyResult<()> {
-        py.detach(|| self.daemon.configure(&config)).map_err(raise)
+        py.detach(|| self.daemon.configure(&config))
+            .map_err(|error| to_python(&error))
     }
 
     fn status(&self, py: Python<'_>) -> PyResult<String> {
-        py.detach(|| self.daemon.status()).map_err(raise)
+        py.detach(|| self.daemon.status())
+            .map_err(|error| to_python(&error))
     }
 
     fn events(&self, py: Python<'_>, timeout_ms: u64) -> String {
@@ -108,13 +112,15 @@ impl SyncDaemon {
         let command = match command {
             "scan" => Command::Scan,
             "override" => Command::Override,
-            other => return Err(raise(invalid("command of sync", other))),
+            other => return Err(to_python(&invalid("command of sync", other))),
         };
-        self.daemon.command(folder, command).map_err(raise)
+        self.daemon
+            .command(folder, command)
+            .map_err(|error| to_python(&error))
     }
 
     fn redial(&self) -> PyResult<()> {
-        self.daemon.redial().map_err(raise)
+        self.daemon.redial().map_err(|error| to_python(&error))
     }
 
     fn listening(&self) -> Vec<String> {

@@ -191,7 +191,21 @@ fn of_folder(folder: GivenFolder, id: FolderId) -> Result<Folder> {
         GivenDirection::SendOnly => Direction::SendOnly,
         GivenDirection::ReceiveOnly => Direction::ReceiveOnly,
     };
-    let versions = match folder.versions {
+    Ok(Folder {
+        id,
+        label: folder.label,
+        direction,
+        members,
+        versions: of_versions(&folder.versions),
+        max_conflicts: folder.max_conflicts,
+        ignore_modes: folder.ignore_modes,
+        rescan: folder.rescan_s * 1000,
+        paused: folder.paused,
+    })
+}
+
+fn of_versions(given: &GivenVersions) -> Versions {
+    match *given {
         GivenVersions::None => Versions::None,
         GivenVersions::Trash { max_age_s } => Versions::Trash { max_age: max_age_s },
         GivenVersions::Simple { count, max_age_s } => Versions::Tagged(Keep::Simple {
@@ -201,18 +215,13 @@ fn of_folder(folder: GivenFolder, id: FolderId) -> Result<Folder> {
         GivenVersions::Staggered { max_age_s } => {
             Versions::Tagged(Keep::Staggered { max_age: max_age_s })
         }
-    };
-    Ok(Folder {
-        id,
-        label: folder.label,
-        direction,
-        members,
-        versions,
-        max_conflicts: folder.max_conflicts,
-        ignore_modes: folder.ignore_modes,
-        rescan: folder.rescan_s * 1000,
-        paused: folder.paused,
-    })
+    }
+}
+
+/// What is kept, as it stands in the object.
+pub fn parse_versions(json: &str) -> Result<Versions> {
+    let given: GivenVersions = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
+    Ok(of_versions(&given))
 }
 
 fn parse_id(text: &str) -> Result<DeviceId> {

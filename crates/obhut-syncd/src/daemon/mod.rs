@@ -22,6 +22,7 @@ mod config;
 mod folders;
 mod keeper;
 mod notices;
+mod offline;
 mod status;
 mod watcher;
 mod work;
@@ -29,6 +30,7 @@ mod work;
 use config::Parts;
 use folders::Folders;
 pub use notices::Notices;
+pub use offline::{ignored, prune, restore, versions};
 
 /// Threads of the pool for disks.
 const POOL: usize = 8;

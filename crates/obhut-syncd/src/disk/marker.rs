@@ -140,11 +140,14 @@ impl Root {
         let Some(text) = self.ignore_text(IGNORES).map_err(wrong)? else {
             return Ok(Ignores::default());
         };
-        let mut include = |name: &str| {
-            self.ignore_text(name)?
-                .ok_or_else(|| format!("there is no {name}"))
-        };
+        let mut include = |name: &str| self.include(name);
         Ignores::parse(IGNORES, &text, &mut include).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// The text of a file that an ignore file includes.
+    pub fn include(&self, name: &str) -> Result<String, String> {
+        self.ignore_text(name)?
+            .ok_or_else(|| format!("there is no {name}"))
     }
 
     fn ignore_text(&self, name: &str) -> Result<Option<String>, String> {
