@@ -2,7 +2,7 @@
 //! for others, and its reader refuses and mends what peers must not say.
 //!
 //! Numbers are LEB128, signed ones zigzag; bytes have their length before them. At the end of each row stand the first four
-//! bytes of the SHA-256 of its name and content: SQLite does not see bits that turn inside of a row.
+//! bytes of the SHA-256 of its name and content: `SQLite` does not see bits that turn inside of a row.
 
 use obhut_bep::{Blocks, FileInfo, HASH, Kind, ShortId, Vector};
 use obhut_sync::io::{Facts, FactsKind, Meta};

@@ -52,11 +52,12 @@ impl From<rusqlite::Error> for Error {
         let words = error.to_string();
         match &error {
             rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Damaged(words),
+                // Our own statements are right: what they miss (`Unknown`) is a table that was there.
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown => {
+                    Self::Damaged(words)
+                }
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
                 ErrorCode::DiskFull => Self::Full,
-                // Our own statements are right: what they miss is a table that was there.
-                ErrorCode::Unknown => Self::Damaged(words),
                 _ => Self::Other(words),
             },
             // A column that holds another type than was written.

@@ -1,4 +1,4 @@
-//! The store in SQLite. WAL with a full sync: a transaction that was committed lasts, one that was not has never been.
+//! The store in `SQLite`. WAL with a full sync: a transaction that was committed lasts, one that was not has never been.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -36,7 +36,7 @@ const GET_LOCAL: &str = "SELECT name, entry, observed FROM local";
 const PUT_REMOTE: &str = "INSERT INTO remote (device, name, entry) VALUES (?1, ?2, ?3)
     ON CONFLICT (device, name) DO UPDATE SET entry = excluded.entry";
 const DROP_REMOTE: &str = "DELETE FROM remote WHERE device = ?1";
-const GET_REMOTE: &str = "SELECT name, entry FROM remote WHERE device = ?1";
+const GET_REMOTE: &str = "SELECT name, entry, device FROM remote";
 const PUT_DEVICE: &str = "INSERT INTO device (id, life) VALUES (?1, ?2)";
 const DROP_DEVICE: &str = "DELETE FROM device WHERE number = ?1";
 const GET_DEVICE: &str = "SELECT number FROM device WHERE id = ?1";
@@ -130,19 +130,25 @@ impl Store {
         let devices = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<Vec<(i64, Vec<u8>, Vec<u8>)>>>()?;
-        let mut statement = self.connection.prepare_cached(GET_REMOTE)?;
+        let mut known = HashMap::new();
         for (number, id, life) in devices {
             let life = codec::read_numbers(&id, &life);
             let (Ok(id), Some([index_id])) = (id.try_into(), life) else {
                 return Err(damaged("what it knows of a device"));
             };
             let device = DeviceId(id);
+            known.insert(number, device);
             pieces.push(Change::RemoteReset { device, index_id });
-            let mut rows = statement.query([number])?;
-            while let Some(row) = rows.next()? {
-                let info = entry(row)?;
-                pieces.push(Change::Remote { device, info });
-            }
+        }
+        // All of them in one go: to look for the rows of one device would trust the order that damage can spoil.
+        let mut statement = self.connection.prepare_cached(GET_REMOTE)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let Some(&device) = known.get(&row.get(2)?) else {
+                return Err(damaged("whose an entry is"));
+            };
+            let info = entry(row)?;
+            pieces.push(Change::Remote { device, info });
         }
         Ok(())
     }
@@ -167,8 +173,14 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// Reads everything once: whether nothing is damaged. So that it is known before any of it is believed.
+    /// Reads everything: whether nothing is damaged or missing. So that it is known before any of it is believed.
     pub fn check(&mut self) -> Result<()> {
+        let said: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if said != "ok" {
+            return Err(Error::Damaged(said));
+        }
         self.load(1024, drop)
     }
 }
@@ -357,7 +369,7 @@ fn put_device(
     Ok(number)
 }
 
-/// The files that SQLite keeps beside a database.
+/// The files that `SQLite` keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -366,7 +378,7 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Removes what SQLite kept beside a database that is not there: it must not be carried over into a new one.
+/// Removes what `SQLite` kept beside a database that is not there: it must not be carried over into a new one.
 fn remove_leftovers(path: &Path) -> Result<()> {
     if path.symlink_metadata().is_ok() {
         return Ok(());
