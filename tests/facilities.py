@@ -145,12 +145,19 @@ def _mount_call(folder: str, options: str) -> str | None:
 
 #: By name. ``devices`` and ``attributes`` (of a tests' tree), and programs by their names, are found missing where
 #: they are used.
+def _sync() -> str | None:
+    from obhut import _core
+
+    return None if hasattr(_core, "SyncDaemon") else "this build of the core has no engine of sync"
+
+
 PROBES: Final[dict[str, Callable[[], str | None]]] = {
     "root": _root,
     "strace": _strace,
     "cargo": _cargo,
     "ssh-keygen": _ssh_keygen,
     "seaweedfs": _seaweedfs,
+    "sync": _sync,
     "mount": _mount,
     "loop": _loop,
     "fuse": _fuse,

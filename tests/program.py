@@ -32,6 +32,7 @@ class Obhut:
 
     def __init__(self, base: Path) -> None:
         self.base = base
+        self.program = PROGRAM
         self.home = base / "home"
         self.home.mkdir(exist_ok=True)
         self.repository = base / "repository"
@@ -50,7 +51,7 @@ class Obhut:
 
     def __call__(self, *arguments: str | bytes, stdin: bytes = b"", **changes: str | None) -> Run:
         run = subprocess.run(
-            [*PROGRAM, *arguments],
+            [*self.program, *arguments],
             input=stdin,
             capture_output=True,
             env=self.environment(changes),
@@ -65,7 +66,7 @@ class Obhut:
 
     def start(self, *arguments: str, **changes: str | None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*self.program, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

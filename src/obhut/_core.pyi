@@ -373,3 +373,61 @@ def restore_plan_model(input: bytes) -> bytes:
 
 def _store_contract(store: object) -> list[str]:
     """What a store, or a backend in Python, breaks of the store contract: nothing, or a line a violation. For tests."""
+
+def sync_identity(home: str) -> str:
+    """The device id of the certificate in ``home`` (``cert.pem``, ``key.pem``), in its one form; they are made, durably, if there are none."""
+
+def sync_device_id(text: str) -> str:
+    """The one form of a device id: eight groups of seven. ``invalid-argument`` for what is none, and for nobody's (an empty text)."""
+
+def sync_ignore_test(root: bytes, lines: list[str], names: list[str]) -> list[bool]:
+    """Which names these lines of an ignore file ignore; ``#include`` is read below ``root``. ``invalid-argument`` for lines that mean nothing."""
+
+def sync_versions_list(root: bytes) -> str:
+    """JSON: ``[{"name", "version", "made", "bytes"}]``. ``version`` is the name below ``.stversions``, ``made`` local time as RFC 3339, or null of the trash."""
+
+def sync_versions_restore(root: bytes, version: str, into: str | None) -> str:
+    """Copies a version to the name it had, or to ``into``, which must be free; what is there becomes a version first. Gives the name."""
+
+def sync_versions_prune(root: bytes, keep: str) -> str:
+    """Removes what a policy does not keep (``{"kind", "count", "max_age"}``, as in the configuration). JSON: the versions that went."""
+
+@final
+class SyncDaemon:
+    """A running engine with its network, disks and stores.
+
+    ``config`` (JSON): ``{"id", "name", "devices": [{"id", "name", "addresses": ["dynamic" or "tcp://HOST:PORT"], "compression":
+    "metadata"|"always"|"never", "paused"}], "folders": [{"id", "label", "path", "direction": "both"|"send-only"|"receive-only",
+    "versions": {"kind": "none"|"trash"|"simple"|"staggered", "count", "max_age" (seconds, 0 = any)}, "members": [{"device",
+    "writes"}], "paused", "rescan" (milliseconds, 0 = never), "ignore_modes", "max_conflicts" (null = any number)}]}``.
+    Indexes lie in ``HOME/index/FOLDER.sqlite``.
+    """
+
+    def __new__(cls, home: str, config: str, listen: list[str]) -> SyncDaemon:
+        """Starts; ``listen``: ``tcp://HOST:PORT``, port 0 for any."""
+
+    def configure(self, config: str) -> None:
+        """Takes another configuration."""
+
+    def status(self) -> str:
+        """JSON: ``{"id", "folders": [{"id", "label", "state": "idle"|"scanning"|"syncing"|"stopped"|"paused"|"starting", "doubt": null or
+        {"kind": "marker-missing"|"root-missing"|"other-file-system"|"emptied"|"ignores"|"other", "text"}, "local": {"files",
+        "directories", "bytes", "deleted"}, "global": the same, "need": {"items", "bytes"}, "troubles": [{"name", "why"}], "unnamed":
+        [name], "members": [{"device", "completion": {"items", "bytes"}, "shares"}]}], "devices": [{"id", "name", "connected",
+        "address", "error", "client"}]}``; ``completion`` is what the member lacks. A device may have ``paused`` and ``last_seen``."""
+
+    def events(self, timeout_ms: int) -> str:
+        """JSON: ``[{"event", ...}]``; waits so long for the first, without the interpreter's lock.
+
+        ``connected`` {device}, ``disconnected`` {device, reason}, ``stranger`` {device, name, address}, ``offered`` {device, folder,
+        label}, ``stopped`` {folder, doubt or null}, ``state`` {folder, state}, ``changed`` and ``took`` {folder, name, deleted},
+        ``conflict`` {folder, name, copy}, ``trouble`` {folder, name, why}, ``refused`` {folder, name}."""
+
+    def command(self, folder: str, command: str) -> None:
+        """``scan``, ``override`` or ``revert``; does not wait for the end of it."""
+
+    def listening(self) -> list[str]:
+        """Where connections are taken, with the ports that were got."""
+
+    def stop(self) -> None:
+        """Ends connections and work, and waits until everything that was announced is kept. A second time does nothing."""

@@ -31,6 +31,8 @@ class Config:
     files: tuple[Path, ...] = ()
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     default_profile: str | None = None
+    #: The home of sync.
+    sync_home: str | None = None
 
     def profile(self, name: str | None) -> Profile | None:
         """The named profile, else the default one, else ``None``."""
@@ -71,6 +73,7 @@ def merge(configs: Iterable[Config]) -> Config:
             (*merged.files, *config.files),
             {**merged.profiles, **config.profiles},
             config.default_profile or merged.default_profile,
+            config.sync_home or merged.sync_home,
         )
     return merged
 
@@ -116,7 +119,8 @@ def parse(text: str, path: Path) -> Config:
     if file.default_profile is not None and file.default_profile not in file.profiles:
         line = line_of(text, ["default_profile"])
         raise ObhutError("config-invalid", f"{path}, line {line}", f"there is no profile {file.default_profile}")
-    return Config((path,), dict(file.profiles), file.default_profile)
+    home = file.sync.home if file.sync is not None else None
+    return Config((path,), dict(file.profiles), file.default_profile, home)
 
 
 def _words(problem: Any) -> str:

@@ -95,8 +95,15 @@ class Profile(_Table):
         return value
 
 
+class Sync(_Table):
+    """Where the device of sync is that commands mean. All else of it stands in its own ``sync.toml``, which commands write."""
+
+    home: Name | None = Field(None, description="the home of sync, as --home; its sync.toml holds devices and folders")
+
+
 class File(_Table):
     """A whole ``obhut.toml``."""
 
     default_profile: Name | None = Field(None, description="the profile that is used when none is named")
     profiles: dict[Name, Profile] = Field(default_factory=dict, description="profiles by name")
+    sync: Sync | None = Field(None, description="the device of sync")

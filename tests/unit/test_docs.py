@@ -88,7 +88,7 @@ def test_commands_named_in_the_docs_exist() -> None:
     groups = {" ".join(words) for words, command in ALL if isinstance(command, click.Group)}
     pages = [*REFERENCE.parents[1].glob("docs/**/*.md"), REFERENCE.parents[1] / "README.md"]
     for path in pages:
-        for line in re.findall(r"obhut (?:backup|archive) [a-z]+(?: [a-z]+)?", path.read_text("utf-8")):
+        for line in re.findall(r"obhut (?:backup|archive|sync) [a-z]+(?: [a-z]+)?", path.read_text("utf-8")):
             words = line.split()
             while " ".join(words) not in known and len(words) > 3:
                 words.pop()

@@ -11,7 +11,8 @@ from typing import Final
 from obhut.catalogue.archive import ARCHIVE
 from obhut.catalogue.common import COMMON
 from obhut.catalogue.entry import Entry
+from obhut.catalogue.sync import SYNC
 
-CATALOGUE: Final[dict[str, Entry]] = {**COMMON, **ARCHIVE}
+CATALOGUE: Final[dict[str, Entry]] = {**COMMON, **ARCHIVE, **SYNC}
 
 __all__ = ["CATALOGUE", "Entry"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "backup": ("obhut.cli.backup", "backup", "Back up into a restic-format repository, restore, check, forget, prune."),
     "archive": ("obhut.cli.archive", "archive", "Keep documents unaltered for years, with proof."),
+    "sync": ("obhut.cli.sync", "sync", "Keep folders the same on several devices, with Syncthing's protocol."),
     "config": ("obhut.cli.config", "config", "Show and check obhut.toml, print its JSON schema."),
     "errors": ("obhut.cli.errors", "errors", "Explain an error id, or list all of them."),
     "version": ("obhut.cli.version", "version", "Show the version of Obhut and of its core."),
@@ -30,7 +31,7 @@ COMMANDS = {
 @click.option("--config", metavar="FILE", help="Read only this obhut.toml.")
 @click.version_option(__version__, prog_name="obhut", message="%(prog)s %(version)s")
 def root(**_: str | None) -> None:
-    """Obhut keeps your files safe: backup, and what would survive.
+    """Obhut keeps your files safe: backup, archive, sync, and what would survive.
 
     Start with `obhut backup --help`.
     """
