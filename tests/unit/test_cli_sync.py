@@ -239,6 +239,8 @@ def test_what_is_offered_is_accepted(made: Obhut, tmp_path: Path) -> None:
             {"event": "stranger", "device": TABLET, "name": "tablet", "address": "192.0.2.9:40000"},
             {"event": "offered", "device": PHONE, "folder": "music", "label": "Musik"},
             {"event": "conflict", "folder": "photos", "name": "a.txt", "copy": "a.sync-conflict-x.txt"},
+            {"event": "connected", "device": PHONE},
+            {"event": "disconnected", "device": PHONE, "reason": "it said so"},
         ])  # fmt: skip
         listed = eventually(lambda: made("sync", "accept", "--json").json())
         assert [one["message_type"] for one in listed] == ["stranger", "offer"]
@@ -259,6 +261,12 @@ def test_what_is_offered_is_accepted(made: Obhut, tmp_path: Path) -> None:
         out, _ = process.communicate(timeout=20)
         assert b"phone offers the folder music" in out
         assert b"the other content lies in a.sync-conflict-x.txt" in out
+        assert b"phone: disconnected: it said so" in out
+    seen = {one["name"]: one.get("last_seen") for one in made("sync", "status", "--json").json()[0]["devices"]}
+    assert seen["phone"]
+    assert seen["phone"].endswith("Z")
+    assert seen["tablet"] is None
+    assert "not since 20" in made("sync", "status").out
 
 
 def test_the_socket_answers_nonsense_with_words(made: Obhut, tmp_path: Path) -> None:

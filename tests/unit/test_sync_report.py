@@ -74,7 +74,16 @@ def test_remarks(found: dict[str, Any], wanted: list[str]) -> None:
 
 
 def test_at_rest_has_the_same_shape() -> None:
-    rest = report.at_rest(SETTINGS, "own")
+    rest = report.at_rest(SETTINGS, "own", {PHONE: "2026-03-01T12:00:00Z", "other": "x"})
+    assert [device["last_seen"] for device in rest["devices"]] == ["2026-03-01T12:00:00Z"]
     running = report.joined(SETTINGS, status())
     assert set(rest) <= set(running)
     assert set(rest["folders"][0]) <= set(running["folders"][0])
+
+
+def test_progress_is_of_those_that_are_at_it() -> None:
+    need = {"items": 3, "bytes": 9}
+    assert report.progress(status(state="syncing", need=need)) == [
+        {"id": "photos", "label": "", "items": 3, "bytes": 9}
+    ]
+    assert report.progress(status(state="syncing")) == report.progress(status(state="idle", need=need)) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from obhut.errors import ObhutError, converted
 from obhut.gojson import dumps, loads
-from obhut.sync import control
+from obhut.sync import control, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,7 @@ class Runner:
         self._log: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._offers: dict[tuple[str, str], str] = {}
         self._strangers: dict[str, dict[str, Any]] = {}
+        self._last = seen.read(home.path)
         self._lock = threading.Lock()
         self._seen = home.stamp()
         self._trouble: str | None = None
@@ -84,6 +85,10 @@ class Runner:
     def _remember(self, event: dict[str, Any]) -> None:
         self._log.append(event)
         kind = event.get("event")
+        if kind in {"connected", "disconnected"}:
+            self._last[event["device"]] = event["time"]
+            if kind == "disconnected":
+                seen.write(self._home.path, self._last)
         if kind == "offered" and len(self._offers) < _STRANGERS:
             self._offers[event["device"], event["folder"]] = event.get("label", "")
         if kind == "stranger" and len(self._strangers) < _STRANGERS:
@@ -121,9 +126,19 @@ class Runner:
                 for (device, folder), label in self._offers.items()
             ]  # fmt: skip
             found["strangers"] = list(self._strangers.values())
+            seen.into(found["devices"], self._last)
         found["misconfigured"] = self._trouble
         found["listening"] = self._core.listening()
         return dict(found)
+
+    def end(self) -> None:
+        """Remembers who was connected to the last."""
+        with converted():
+            found: Any = loads(self._core.status())
+        now = self._stamp()
+        with self._lock:
+            self._last |= {device["id"]: now for device in found["devices"] if device["connected"]}
+            seen.write(self._home.path, self._last)
 
     def serve(self) -> control.Server:
         """Begins to answer other processes."""

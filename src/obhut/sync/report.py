@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from obhut.sync import seen
+
 if TYPE_CHECKING:
     from obhut.sync.model import Settings
 
@@ -187,8 +189,22 @@ def joined(settings: Settings, status: dict[str, Any]) -> dict[str, Any]:
     return {**status, "remarks": [asdict(one) for one in remarks(settings, status)]}
 
 
-def at_rest(settings: Settings, own: str) -> dict[str, Any]:
+def progress(status: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is still to come to each folder that is at it: ``{"id", "label", "items", "bytes"}``."""
+    return [
+        {"id": one["id"], "label": one["label"], **one["need"]}
+        for one in status["folders"]
+        if one["need"]["items"] and one["state"] in {"syncing", "scanning"}
+    ]
+
+
+def at_rest(settings: Settings, own: str, last_seen: dict[str, str]) -> dict[str, Any]:
     """What can be said while nothing runs, in the same shape."""
+    devices: list[dict[str, Any]] = [
+        {"id": d.id, "name": d.name, "addresses": list(d.addresses), "paused": d.paused, "connected": False}
+        for d in settings.devices
+    ]
+    seen.into(devices, last_seen)
     return {
         "id": own,
         "folders": [
@@ -204,10 +220,7 @@ def at_rest(settings: Settings, own: str) -> dict[str, Any]:
             }
             for folder in settings.folders
         ],
-        "devices": [
-            {"id": d.id, "name": d.name, "addresses": list(d.addresses), "paused": d.paused, "connected": False}
-            for d in settings.devices
-        ],
+        "devices": devices,
     }
 
 

@@ -67,6 +67,7 @@ def run(desk: Desk, listen: tuple[str, ...]) -> None:
             try:
                 _say_started(desk, own, daemon.listening())
                 _until_told(desk, runner)
+                runner.end()
             finally:
                 server.close()
         finally:
@@ -96,6 +97,26 @@ def _until_told(desk: Desk, runner: Runner) -> None:
                 if event["event"] == "configured":
                     names = {device.id: device.shown for device in desk.home.read().devices}
                 tell(desk, event, names)
+            _progress(desk, runner)
+    desk.console.status("")
+
+
+def _progress(desk: Desk, runner: Runner) -> None:
+    """What is still to come, twice a second: a line at a terminal, or an object."""
+    from obhut.backup.sizes import format_bytes
+    from obhut.cli.console import safe
+    from obhut.sync import report
+
+    if not desk.reporter.watched:
+        return
+    found = report.progress(runner.status())
+    if not desk.json:
+        words = [
+            f"{one['label'] or one['id']}: {one['items']} items, {format_bytes(one['bytes'])} to come" for one in found
+        ]
+        desk.console.status(safe("; ".join(words)))
+    elif found:
+        desk.reporter.line({"message_type": "progress", "folders": found})
 
 
 def _stopped(desk: Desk, daemon: Any) -> None:

@@ -29,7 +29,7 @@ def status(desk: Desk) -> int:
 
     The exit code is 0 if a process runs, and 1 if none does; what is configured is shown all the same.
     """
-    from obhut.sync import report
+    from obhut.sync import report, seen
 
     try:
         found = desk.ask(do="status")
@@ -37,7 +37,7 @@ def status(desk: Desk) -> int:
         if error.id != "sync-not-running":
             raise
         settings = desk.settings()
-        at_rest = {"running": False, **report.at_rest(settings, desk.own_id())}
+        at_rest = {"running": False, **report.at_rest(settings, desk.own_id(), seen.read(desk.home.path))}
         if desk.json:
             desk.reporter.line({"message_type": "status", **at_rest})
         else:

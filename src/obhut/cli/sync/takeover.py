@@ -34,7 +34,7 @@ def take_over(desk: Desk, old: str, *, dry_run: bool) -> None:
     """
     from obhut.sync import importing
 
-    if desk.home.exists:
+    if desk.home.exists or desk.home.settings_path.exists():
         raise ObhutError("sync-home-exists", str(desk.home.path))
     found = importing.read(Path(old), desk.certificate_id, desk.device_id)
     desk.home.check(found.settings)
