@@ -1,5 +1,7 @@
 //! `obhut_core` for Python: sync. Conversions only.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,37 +43,36 @@ pub fn sync_device_id(text: &str) -> PyResult<String> {
 /// Which names some lines of an ignore file ignore; files that they include are those of a folder.
 #[pyfunction]
 pub fn sync_ignore_test(
-    root: PathBuf,
+    root: Vec<u8>,
     lines: Vec<String>,
     names: Vec<String>,
 ) -> PyResult<Vec<bool>> {
-    daemon::ignored(&root, &lines, &names).map_err(|error| to_python(&error))
+    daemon::ignored(&path(root), &lines, &names).map_err(|error| to_python(&error))
 }
 
 /// The versions that a folder keeps: JSON.
 #[pyfunction]
-pub fn sync_versions_list(py: Python<'_>, root: PathBuf) -> PyResult<String> {
-    py.detach(|| daemon::versions(&root))
+pub fn sync_versions_list(py: Python<'_>, root: Vec<u8>) -> PyResult<String> {
+    py.detach(|| daemon::versions(&path(root)))
         .map_err(|error| to_python(&error))
 }
 
 /// Puts a version back. Gives the name it has then.
 #[pyfunction]
-#[pyo3(signature = (root, version, own))]
 pub fn sync_versions_restore(
     py: Python<'_>,
-    root: PathBuf,
+    root: Vec<u8>,
     version: String,
-    own: String,
+    into: Option<String>,
 ) -> PyResult<String> {
-    py.detach(|| daemon::restore(&root, &version, &own))
+    py.detach(|| daemon::restore(&path(root), &version, into.as_deref()))
         .map_err(|error| to_python(&error))
 }
 
-/// Removes what a policy does not keep: how many went.
+/// Removes what a policy does not keep: which went, as JSON.
 #[pyfunction]
-pub fn sync_versions_prune(py: Python<'_>, root: PathBuf, keep: String) -> PyResult<usize> {
-    py.detach(|| daemon::prune(&root, &keep))
+pub fn sync_versions_prune(py: Python<'_>, root: Vec<u8>, keep: String) -> PyResult<String> {
+    py.detach(|| daemon::prune(&path(root), &keep))
         .map_err(|error| to_python(&error))
 }
 
@@ -112,15 +113,12 @@ impl SyncDaemon {
         let command = match command {
             "scan" => Command::Scan,
             "override" => Command::Override,
+            "revert" => Command::Revert,
             other => return Err(to_python(&invalid("command of sync", other))),
         };
         self.daemon
             .command(folder, command)
             .map_err(|error| to_python(&error))
-    }
-
-    fn redial(&self) -> PyResult<()> {
-        self.daemon.redial().map_err(|error| to_python(&error))
     }
 
     fn listening(&self) -> Vec<String> {
@@ -130,6 +128,11 @@ impl SyncDaemon {
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.daemon.stop());
     }
+}
+
+/// A path as bytes, as `os.fsencode` gives it.
+fn path(bytes: Vec<u8>) -> PathBuf {
+    OsString::from_vec(bytes).into()
 }
 
 fn invalid(what: &str, given: &str) -> Error {

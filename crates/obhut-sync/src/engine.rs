@@ -483,6 +483,7 @@ impl Engine {
                 });
             }
             Command::Override => folder.override_others(cx),
+            Command::Revert => folder.revert(cx),
         });
     }
 }

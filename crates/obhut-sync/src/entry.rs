@@ -63,6 +63,17 @@ pub fn same_file(before: &Facts, now: &Facts) -> bool {
         } == *now
 }
 
+/// Whether an entry of ours is a change that stays here: one of a receive-only folder. It is nobody's business, so it never
+/// wins: it has no version, and others are told that nobody can have it.
+pub fn stays_here(info: &FileInfo) -> bool {
+    info.invalid && info.version.is_empty()
+}
+
+/// Whether an entry of ours says what is on the disk.
+pub fn says_disk(info: &FileInfo) -> bool {
+    !info.deleted && (!info.invalid || stays_here(info))
+}
+
 /// What we say of an item that is there.
 pub fn of_disk(
     name: &str,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use obhut_bep::{DeviceId, FileInfo, ShortId, Vector};
 
-use crate::config;
-use crate::entry::{tombstone, versioned};
+use crate::config::{self, Direction};
+use crate::entry::{stays_here, tombstone, versioned};
 use crate::index::{Index, Local, Name, Rules};
 use crate::io::{Change, Doubt, Event, Facts, FolderId, Input, Meta, Now, Output, Root, Ticket};
 use crate::pull::Pull;
@@ -310,6 +310,14 @@ impl Folder {
     ) {
         let own = cx.short();
         let name = self.index.name(&info.name);
+        if self.rules.direction == Direction::ReceiveOnly {
+            let info = FileInfo {
+                invalid: true,
+                ..info
+            };
+            self.record(versioned(info, Vector::default(), own), observed);
+            return;
+        }
         let item = self.index.get(&name);
         let mut seconds = u64::try_from(cx.now.wall.0).unwrap_or(0);
         let counted = item.map_or(0, |item| item.counted(own));
@@ -504,6 +512,33 @@ impl Folder {
             };
             let base = info.version.merged(&global.version);
             self.changed_from(&base, info, observed, cx);
+        }
+    }
+
+    /// A receive-only folder: what was changed here goes to the versions, and what others have comes.
+    pub fn revert(&mut self, cx: &mut Context<'_>) {
+        let ours: Vec<(Name, Local)> = self
+            .index
+            .items()
+            .filter_map(|(name, item)| Some((Arc::clone(name), item.local.clone()?)))
+            .filter(|(_, local)| stays_here(&local.info))
+            .collect();
+        for (name, local) in ours {
+            let others = self.index.get(&name).is_some_and(|item| {
+                item.remotes
+                    .iter()
+                    .any(|(_, info)| !info.invalid && !info.deleted)
+            });
+            if others || local.info.deleted {
+                // Without a version it is older than everything.
+                let info = FileInfo {
+                    invalid: false,
+                    ..(*local.info).clone()
+                };
+                self.record(Arc::new(info), local.observed);
+            } else {
+                self.remove_own(&name, &local, cx);
+            }
         }
     }
 }

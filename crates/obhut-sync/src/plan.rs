@@ -4,7 +4,7 @@ use obhut_bep::{FileInfo, Kind, Ordering};
 
 use crate::config::Direction;
 use crate::conflict::{conflicts, is_copy};
-use crate::entry::{claim, content, same_content, same_facts};
+use crate::entry::{claim, content, same_content, same_facts, stays_here};
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,9 @@ pub fn plan(
             _ => only(make(global)),
         };
     };
+    if stays_here(local) {
+        return NOTHING; // until people say that it goes
+    }
     if local.version.compare(&global.version) == Ordering::Equal && !local.invalid {
         return NOTHING;
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use obhut_bep::{FileInfo, Kind};
 
-use crate::entry::{content, of_disk, of_hashed, same_content, same_file, tombstone, unchanged};
+use crate::entry::{
+    content, of_disk, of_hashed, same_content, same_file, says_disk, stays_here, tombstone,
+    unchanged,
+};
 use crate::folder::{Context, Folder};
 use crate::ignore::Verdict;
 use crate::index::{Index, Name};
@@ -285,7 +288,8 @@ impl Folder {
             && self
                 .index
                 .get(&name)
-                .is_some_and(|item| item.local.as_ref().is_some_and(|local| !local.info.invalid))
+                .and_then(|item| item.local.as_ref())
+                .is_some_and(|local| says_disk(&local.info))
         {
             return;
         }
@@ -406,9 +410,7 @@ impl Folder {
             return;
         }
         let local = self.index.get(name).and_then(|item| item.local.clone());
-        let before = local
-            .as_ref()
-            .filter(|local| !local.info.deleted && !local.info.invalid);
+        let before = local.as_ref().filter(|local| says_disk(&local.info));
         if let Some(local) = before
             && local
                 .observed
@@ -500,9 +502,7 @@ impl Folder {
     fn content(&mut self, name: &Name, hashed: Hashed, cx: &mut Context<'_>) {
         let mut info = of_hashed(name, &hashed, self.config.ignore_modes);
         let local = self.index.get(name).and_then(|item| item.local.clone());
-        let before = local
-            .as_ref()
-            .filter(|local| !local.info.deleted && !local.info.invalid);
+        let before = local.as_ref().filter(|local| says_disk(&local.info));
         if let Some(local) = before {
             let same = same_content(&local.info, &info);
             let modes = local.info.no_permissions
@@ -531,7 +531,7 @@ impl Folder {
     fn gone(&mut self, name: &Name, cx: &mut Context<'_>) {
         let local = self.index.get(name).and_then(|item| item.live().cloned());
         let Some(local) = local else { return };
-        if local.info.invalid {
+        if local.info.invalid && !stays_here(&local.info) {
             self.record(local.info, None);
             return;
         }

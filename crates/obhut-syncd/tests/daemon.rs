@@ -69,7 +69,7 @@ impl Device {
     fn start(&mut self, others: &[(DeviceId, Option<String>)]) {
         let home = self.place.path().join("home");
         let daemon = Daemon::start(&home, &self.config(others), vec![self.listen.clone()]).unwrap();
-        self.listen = daemon.listening()[0].clone();
+        self.listen.clone_from(&daemon.listening()[0]);
         self.daemon = Some(daemon);
     }
 
@@ -177,7 +177,7 @@ fn files_directories_and_links_come_over_and_changes_follow() {
         .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
     assert_eq!(kept.len(), 1);
-    assert!(kept[0].starts_with("2~") && kept[0].ends_with(".txt"));
+    assert!(kept[0].starts_with("2~") && kept[0].strip_suffix(".txt").is_some());
 }
 
 #[test]
@@ -218,6 +218,38 @@ fn a_missing_marker_stops_the_folder_and_nothing_is_removed() {
         json!("marker-missing")
     );
     assert!(other.folder().join("a.txt").exists());
+}
+
+#[test]
+fn a_receive_only_folder_keeps_its_changes_until_it_is_told_to_revert() {
+    let (one, other) = pair();
+    fs::write(one.folder().join("a.txt"), "first").unwrap();
+    fs::write(one.folder().join("b.txt"), "first").unwrap();
+    settle(&one, &other);
+    let config = other.config(&[(one.id, Some(one.listen.clone()))]).replace(
+        "\"id\":\"f\"",
+        "\"id\":\"f\",\"direction\":\"receive-only\"",
+    );
+    let daemon = other.daemon.as_ref().unwrap();
+    daemon.configure(&config).unwrap();
+    fs::write(other.folder().join("a.txt"), "here only").unwrap();
+    fs::write(other.folder().join("new.txt"), "here only").unwrap();
+    fs::create_dir(other.folder().join("d")).unwrap();
+    fs::write(other.folder().join("d/new.txt"), "here only").unwrap();
+    fs::remove_file(other.folder().join("b.txt")).unwrap();
+    fs::write(one.folder().join("c.txt"), "from there").unwrap();
+    until("c.txt", || other.folder().join("c.txt").exists());
+    other.scan();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(one.tree().len(), 3);
+    assert_eq!(one.tree()["a.txt"], b"first");
+    assert_eq!(other.tree()["a.txt"], b"here only");
+    daemon.command("f", Command::Revert).unwrap();
+    settle(&one, &other);
+    assert_eq!(other.tree().len(), 3);
+    assert_eq!(other.tree()["a.txt"], b"first");
+    let kept = other.folder().join(".stversions");
+    assert!(kept.join("d").is_dir() && fs::read_dir(kept).unwrap().count() >= 3);
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn a_writer_that_is_killed_leaves_whole_commits() {
         let mut ceiling = 0;
         store
             .load(1, |changes| {
-                if let Change::Meta(meta) = changes[0] {
+                if let Change::Meta(meta) = &changes[0] {
                     ceiling = meta.ceiling;
                 }
             })

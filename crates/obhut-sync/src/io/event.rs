@@ -11,6 +11,8 @@ pub enum Command {
     Scan,
     /// A send-only folder: what we have counts, whatever others say.
     Override,
+    /// A receive-only folder: what was changed here goes, what others have comes.
+    Revert,
 }
 
 /// What people may want to know.

@@ -11,7 +11,7 @@ use obhut_bep::{DeviceId, FileInfo, Kind};
 
 use crate::config::Versions;
 use crate::conflict::copy_name;
-use crate::entry::MODE;
+use crate::entry::{MODE, tombstone};
 use crate::folder::{Context, Folder};
 use crate::index::{Local, Name};
 use crate::io::{Act, Displaced, Event, Expected, Facts, Failure, Now, Step, Ticket};
@@ -315,6 +315,16 @@ impl Folder {
 
     pub(super) fn mode(&self, global: &FileInfo) -> Option<u32> {
         (!self.config.ignore_modes && !global.no_permissions).then_some(global.permissions & MODE)
+    }
+
+    /// An item that only we have goes, because people say so.
+    pub fn remove_own(&mut self, name: &Name, local: &Local, cx: &mut Context<'_>) {
+        let gone = FileInfo {
+            invalid: true,
+            ..tombstone(&local.info, cx.now.wall)
+        };
+        let step = self.step(name, Some(local), false, &gone, cx.now);
+        self.prepare_step(name, Arc::new(gone), step, false);
     }
 
     /// An item that others have removed goes, unless it turned out to be wanted meanwhile.

@@ -17,6 +17,9 @@ use crate::net::PeerConfig;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Given {
+    /// Whose configuration it is; refused if it is another device's.
+    #[serde(default)]
+    id: Option<String>,
     name: String,
     #[serde(default)]
     discovery: bool,
@@ -66,8 +69,9 @@ struct GivenFolder {
     max_conflicts: Option<usize>,
     #[serde(default)]
     ignore_modes: bool,
+    /// Milliseconds; 0 for never.
     #[serde(default = "an_hour")]
-    rescan_s: u64,
+    rescan: u64,
     #[serde(default)]
     paused: bool,
 }
@@ -90,28 +94,42 @@ struct GivenMember {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-enum GivenVersions {
+#[serde(deny_unknown_fields)]
+struct GivenVersions {
+    kind: GivenKind,
+    #[serde(default)]
+    count: usize,
+    /// Seconds; 0 for any age.
+    #[serde(default)]
+    max_age: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GivenKind {
     None,
-    Trash { max_age_s: i64 },
-    Simple { count: usize, max_age_s: i64 },
-    Staggered { max_age_s: i64 },
+    Trash,
+    Simple,
+    Staggered,
 }
 
 impl Default for GivenVersions {
     fn default() -> Self {
-        Self::Staggered {
-            max_age_s: 365 * 24 * 3600,
+        Self {
+            kind: GivenKind::Staggered,
+            count: 0,
+            max_age: 365 * 24 * 3600,
         }
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // serde wants the field's type
 fn ten() -> Option<usize> {
     Some(10)
 }
 
 fn an_hour() -> u64 {
-    3600
+    3_600_000
 }
 
 fn yes() -> bool {
@@ -134,6 +152,9 @@ pub struct Parts {
 /// Takes the object apart. What cannot be used is refused whole.
 pub fn parse(json: &str, own: DeviceId) -> Result<Parts> {
     let given: Given = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
+    if given.id.as_ref().is_some_and(|id| *id != own.to_string()) {
+        return Err(invalid("it is of another device".to_owned()));
+    }
     let mut parts = Parts {
         engine: Config {
             own,
@@ -199,22 +220,21 @@ fn of_folder(folder: GivenFolder, id: FolderId) -> Result<Folder> {
         versions: of_versions(&folder.versions),
         max_conflicts: folder.max_conflicts,
         ignore_modes: folder.ignore_modes,
-        rescan: folder.rescan_s * 1000,
+        rescan: folder.rescan,
         paused: folder.paused,
     })
 }
 
 fn of_versions(given: &GivenVersions) -> Versions {
-    match *given {
-        GivenVersions::None => Versions::None,
-        GivenVersions::Trash { max_age_s } => Versions::Trash { max_age: max_age_s },
-        GivenVersions::Simple { count, max_age_s } => Versions::Tagged(Keep::Simple {
-            count,
-            max_age: max_age_s,
+    let max_age = given.max_age;
+    match given.kind {
+        GivenKind::None => Versions::None,
+        GivenKind::Trash => Versions::Trash { max_age },
+        GivenKind::Simple => Versions::Tagged(Keep::Simple {
+            count: given.count,
+            max_age,
         }),
-        GivenVersions::Staggered { max_age_s } => {
-            Versions::Tagged(Keep::Staggered { max_age: max_age_s })
-        }
+        GivenKind::Staggered => Versions::Tagged(Keep::Staggered { max_age }),
     }
 }
 

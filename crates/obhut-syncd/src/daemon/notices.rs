@@ -8,7 +8,7 @@ use obhut_bep::DeviceId;
 use obhut_sync::io::Event;
 use serde_json::{Value, json};
 
-use super::status::{doubt, failure};
+use super::status::{doubt, words};
 
 /// Lines that are kept; older ones go, and that is said.
 const KEPT: usize = 10_000;
@@ -73,7 +73,7 @@ impl Notices {
     /// Somebody whom nobody knows.
     pub fn stranger(&self, device: DeviceId, name: &str, address: &str) {
         self.add(&json!({
-            "event": "unknown-device",
+            "event": "stranger",
             "device": device.to_string(),
             "name": name,
             "address": address,
@@ -110,7 +110,7 @@ fn line(event: &Event) -> Value {
             "label": label,
         }),
         Event::Stopped { folder, doubt: why } => json!({
-            "event": if why.is_some() { "stopped" } else { "resumed" },
+            "event": "stopped",
             "folder": &**folder,
             "doubt": why.as_ref().map(doubt),
         }),
@@ -135,7 +135,7 @@ fn line(event: &Event) -> Value {
             "event": "trouble",
             "folder": &**folder,
             "name": name,
-            "why": failure(why),
+            "why": words(why),
         }),
         Event::Refused { folder, name, .. } => {
             json!({"event": "refused", "folder": &**folder, "name": name})

@@ -1,8 +1,8 @@
 //! What can be asked of a folder without a running device: its versions, and what lines of an ignore file mean.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use obhut_bep::DeviceId;
 use obhut_core::error::{Code, Error, Result};
 use obhut_core::world::SystemClock;
 use obhut_sync::ignore::{Ignores, Verdict};
@@ -45,39 +45,43 @@ pub fn versions(root: &Path) -> Result<String> {
     Ok(Value::from(all).to_string())
 }
 
-/// Puts a version back; what is there becomes a version first. Gives the name.
-pub fn restore(root: &Path, version: &str, own: &str) -> Result<String> {
-    let own = DeviceId::parse(own)
-        .map_err(|error| Error::new(Code::InvalidArgument, own, error.to_string()))?;
+/// Puts a version back under its name, or another one, which has to be free; what is there becomes a version first. Gives
+/// the name.
+pub fn restore(root: &Path, version: &str, into: Option<&str>) -> Result<String> {
     let outcome = open(root)?
-        .restore(version, now(&SystemClock), own.short())
+        .restore(version, into, now(&SystemClock))
         .map_err(|why| failed(root, why))?;
+    let other = |words: &str| Err(failed(root, Failure::Other(words.to_owned())));
     match outcome {
-        Outcome::Done(_) | Outcome::Raced { .. } => {
-            Ok(untagged(version).map_or_else(|| version.to_owned(), |(name, _)| name))
-        }
-        Outcome::Changed(_) => Err(failed(
-            root,
-            Failure::Other("the file changed meanwhile".to_owned()),
+        Outcome::Done(_) | Outcome::Raced { .. } => Ok(into.map_or_else(
+            || untagged(version).map_or_else(|| version.to_owned(), |(name, _)| name),
+            str::to_owned,
         )),
-        Outcome::NotEmpty(_) => Err(failed(
-            root,
-            Failure::Other("a directory has that name".to_owned()),
-        )),
+        Outcome::Changed(_) if into.is_some() => other("something has that name already"),
+        Outcome::Changed(_) => other("the file changed meanwhile"),
+        Outcome::NotEmpty(_) => other("a directory has that name"),
         Outcome::Failed(why) => Err(failed(root, why)),
     }
 }
 
-/// Removes what a policy (as in the configuration) does not keep: how many went.
-pub fn prune(root: &Path, keep: &str) -> Result<usize> {
+/// Removes what a policy (as in the configuration) does not keep: a JSON list of the versions that went.
+pub fn prune(root: &Path, keep: &str) -> Result<String> {
     let keep = config::parse_versions(keep)?;
-    let (gone, failures) = open(root)?
+    let folder = open(root)?;
+    let names = |folder: &Root| -> Result<BTreeSet<String>> {
+        let found = folder.versions(None).map_err(|why| failed(root, why))?;
+        Ok(found.into_iter().map(|version| version.version).collect())
+    };
+    let before = names(&folder)?;
+    let (_, failures) = folder
         .prune(keep, now(&SystemClock))
         .map_err(|why| failed(root, why))?;
-    match failures.into_iter().next() {
-        Some((name, why)) => Err(failed(&root.join(name), why)),
-        None => Ok(gone),
+    if let Some((name, why)) = failures.into_iter().next() {
+        return Err(failed(&root.join(name), why));
     }
+    let after = names(&folder)?;
+    let gone: Vec<&String> = before.difference(&after).collect();
+    Ok(json!(gone).to_string())
 }
 
 fn open(root: &Path) -> Result<Root> {

@@ -62,7 +62,7 @@ fn folder(status: &FolderStatus, all: &Loop) -> Value {
         .troubles
         .iter()
         .take(LISTED)
-        .map(|(name, why)| json!({"name": name, "why": failure(why)}))
+        .map(|(name, why)| json!({"name": name, "why": words(why)}))
         .collect();
     let members: Vec<Value> = status
         .members
@@ -70,7 +70,7 @@ fn folder(status: &FolderStatus, all: &Loop) -> Value {
         .map(|member| {
             json!({
                 "device": member.device.to_string(),
-                "lack": lack(member.lack),
+                "completion": lack(member.lack),
                 "shares": member.shares,
                 "writes": member.writes,
             })
@@ -118,15 +118,14 @@ pub(super) fn doubt(doubt: &Doubt) -> Value {
     json!({"kind": kind, "text": text})
 }
 
-/// A failure: a word for programs, and what the system said.
-pub(super) fn failure(failure: &Failure) -> Value {
-    let (kind, text) = match failure {
-        Failure::Gone => ("gone", ""),
-        Failure::Denied => ("denied", ""),
-        Failure::Full => ("full", ""),
-        Failure::Unsteady => ("unsteady", ""),
-        Failure::WrongHash => ("wrong-hash", ""),
-        Failure::Other(text) => ("other", text.as_str()),
-    };
-    json!({"kind": kind, "text": text})
+/// A failure, in words.
+pub(super) fn words(failure: &Failure) -> String {
+    match failure {
+        Failure::Gone => "nobody who is connected has it, or its directory is not there".to_owned(),
+        Failure::Denied => "permission denied".to_owned(),
+        Failure::Full => "no room on the disk".to_owned(),
+        Failure::Unsteady => "it changes while it is read".to_owned(),
+        Failure::WrongHash => "its bytes are others than they should be".to_owned(),
+        Failure::Other(text) => text.clone(),
+    }
 }

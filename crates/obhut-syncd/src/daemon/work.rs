@@ -217,6 +217,6 @@ fn wait_a_tick(folder: &Open, name: &str, clock: &dyn Clock) {
     let age = (wall.secs - facts.changed.0) * 1000
         + i64::from((wall.nanos as i32 - facts.changed.1) / 1_000_000);
     if (0..TICK.as_millis() as i64).contains(&age) {
-        clock.sleep(TICK - Duration::from_millis(age as u64));
+        clock.sleep(TICK.saturating_sub(Duration::from_millis(age as u64)));
     }
 }

@@ -113,10 +113,12 @@ impl Root {
     }
 
     /// Puts a version in the place of the file; what is there now goes to the versions first. The version stays: it is copied.
-    /// `own` stands in the name of a conflict copy, should somebody write meanwhile.
-    pub fn restore(&self, version: &str, now: Now, own: ShortId) -> Result<Outcome, Failure> {
+    /// `into` is another name for it, which has to be free. Should somebody write meanwhile, the name of the copy says that
+    /// no device did it.
+    pub fn restore(&self, version: &str, into: Option<&str>, now: Now) -> Result<Outcome, Failure> {
         check_name(version).map_err(|error| Failure::Other(error.to_string()))?;
-        let name = untagged(version).map_or_else(|| version.to_owned(), |(name, _)| name);
+        let before = || untagged(version).map_or_else(|| version.to_owned(), |(name, _)| name);
+        let name = into.map_or_else(before, str::to_owned);
         check_item(&name)?;
         let kept = joined(VERSIONS, version);
         let facts = self.look(&kept)?.ok_or(Failure::Gone)?;
@@ -145,10 +147,13 @@ impl Root {
             _ => return Err(Failure::Gone),
         };
         let step = Step {
-            expected: self.look(&name)?.map_or(Expected::Nothing, Expected::Item),
+            expected: match into {
+                Some(_) => Expected::Nothing,
+                None => self.look(&name)?.map_or(Expected::Nothing, Expected::Item),
+            },
             act,
             displaced: Displaced::Version,
-            copy: copy_name(&name, local(now), own),
+            copy: copy_name(&name, local(now), ShortId::default()),
             name,
         };
         let outcome = self.apply(&[step], now).pop().ok_or(Failure::Gone)?;

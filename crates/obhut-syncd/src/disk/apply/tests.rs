@@ -17,7 +17,14 @@ const VERSION: &str = ".stversions/a~20260102-030405.txt";
 fn gathered(tree: &Tree, name: &str, content: &[u8]) -> String {
     let temporary = obhut_sync::internal::temporary(name, |_| String::new());
     tree.root
-        .write(&temporary, 0, content, &hash_of(content), now())
+        .write(
+            &temporary,
+            content.len() as u64,
+            0,
+            content,
+            &hash_of(content),
+            now(),
+        )
         .unwrap();
     temporary
 }

@@ -37,7 +37,14 @@ fn write(tree: &Tree, content: &[u8], block: usize) {
     let data = content.chunks(BLOCK).nth(block).unwrap();
     let offset = (block * BLOCK) as u64;
     tree.root
-        .write(NAME, offset, data, &hash_of(data), now())
+        .write(
+            NAME,
+            content.len() as u64,
+            offset,
+            data,
+            &hash_of(data),
+            now(),
+        )
         .unwrap();
 }
 
@@ -130,7 +137,7 @@ fn zeros_are_holes() {
 fn what_is_refused() {
     let tree = Tree::new();
     let hash = hash_of(b"x");
-    let write = |name: &str, data: &[u8]| tree.root.write(name, 0, data, &hash, now());
+    let write = |name: &str, data: &[u8]| tree.root.write(name, 1, 0, data, &hash, now());
     assert_eq!(write(NAME, b"y"), Err(Failure::WrongHash));
     assert_eq!(write(NAME, b"x"), Err(Failure::Gone));
     tree.make("d");
@@ -142,6 +149,13 @@ fn what_is_refused() {
     assert_eq!(write("l/.syncthing.f.tmp", b"x"), Err(Failure::Gone));
     tree.link("d/.syncthing.g.tmp", "../l");
     assert!(write("d/.syncthing.g.tmp", b"x").is_err());
+    // One that is left of a longer version gets the size of the new one.
+    let long = vec![7; 50];
+    tree.root
+        .write(NAME, 50, 0, &long, &hash_of(&long), now())
+        .unwrap();
+    assert_eq!(write(NAME, b"x"), Ok(()));
+    assert_eq!(tree.read(NAME).unwrap(), b"x");
     // What was displaced by an exchange is no temporary file.
     tree.write("d/.syncthing.h.tmp", b"somebody's");
     assert!(write("d/.syncthing.h.tmp", b"x").is_err());

@@ -3,8 +3,6 @@ use obhut_sync::versions::Keep;
 use super::super::names::tests::{Tree, now};
 use super::*;
 
-const ID: ShortId = ShortId(0);
-
 #[test]
 fn all_versions_and_those_of_a_file() {
     let tree = Tree::new();
@@ -44,7 +42,7 @@ fn what_comes_back() {
     let tree = Tree::new();
     let kept = ".stversions/d/a~20250102-030405.txt";
     tree.write(kept, b"version");
-    let restore = |version: &str| tree.root.restore(version, now(), ID);
+    let restore = |version: &str| tree.root.restore(version, None, now());
     // Into a directory that is not there any more.
     let outcome = restore("d/a~20250102-030405.txt").unwrap();
     assert_eq!(outcome, Outcome::Done(Some(tree.facts("d/a.txt"))));
@@ -72,12 +70,12 @@ fn a_link_comes_back_and_a_directory_stays() {
     let tree = Tree::new();
     tree.make(".stversions");
     tree.link(".stversions/l~20250102-030405", "/etc/passwd");
-    let outcome = tree.root.restore("l~20250102-030405", now(), ID).unwrap();
+    let outcome = tree.root.restore("l~20250102-030405", None, now()).unwrap();
     assert_eq!(outcome, Outcome::Done(Some(tree.facts("l"))));
     assert_eq!(tree.facts("l").target, b"/etc/passwd");
     tree.write(".stversions/d~20250102-030405", b"was a file");
     tree.write("d/inside", b"x");
-    let outcome = tree.root.restore("d~20250102-030405", now(), ID).unwrap();
+    let outcome = tree.root.restore("d~20250102-030405", None, now()).unwrap();
     assert_eq!(outcome, Outcome::NotEmpty(vec!["d/inside".to_owned()]));
     assert_eq!(tree.names(), [".stversions/d~20250102-030405", "d/inside"]);
 }
