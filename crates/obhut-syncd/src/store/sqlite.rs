@@ -1,8 +1,7 @@
 //! The store in `SQLite`. WAL with a full sync: a transaction that was committed lasts, one that was not has never been.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use obhut_bep::{DeviceId, FileInfo};
 use obhut_sync::io::{Change, Facts};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
+use super::aside::remove_leftovers;
 use super::codec;
 use super::contract::Keep;
 use super::error::{Error, Result};
@@ -367,51 +367,4 @@ fn put_device(
     let number = connection.last_insert_rowid();
     devices.insert(*device, number);
     Ok(number)
-}
-
-/// The files that `SQLite` keeps beside a database.
-const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
-}
-
-/// Removes what `SQLite` kept beside a database that is not there: it must not be carried over into a new one.
-fn remove_leftovers(path: &Path) -> Result<()> {
-    if path.symlink_metadata().is_ok() {
-        return Ok(());
-    }
-    for ending in BESIDE {
-        match std::fs::remove_file(with_ending(path, ending)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Error::Other(error.to_string()));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Puts a store that is closed and damaged out of the way, for people to look at; what was set aside before goes. Says where
-/// it is. The database goes first: what is left beside a place where none is, is not used ([`Store::open`]), but a database
-/// without its log would pass for an older state of itself.
-pub fn set_aside(path: &Path) -> Result<PathBuf> {
-    let aside = with_ending(path, ".damaged");
-    for ending in BESIDE {
-        // Of what was set aside before.
-        std::fs::remove_file(with_ending(&aside, ending)).ok();
-    }
-    for ending in ["", "-wal", "-shm", "-journal"] {
-        #[allow(clippy::disallowed_methods)] // nothing of it has to last
-        let moved = std::fs::rename(with_ending(path, ending), with_ending(&aside, ending));
-        match moved {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Error::Other(error.to_string()));
-            }
-            _ => {}
-        }
-    }
-    Ok(aside)
 }
