@@ -40,12 +40,14 @@ class Host:
     @contextmanager
     def running(self) -> Iterator[str]:
         """Gives the address that it listens at."""
+        reader = None
         process = self.obhut.start("sync", "run", "--listen", "tcp://127.0.0.1:0", "--json")
         assert process.stdout is not None
         try:
             started = json.loads(process.stdout.readline())
             # Nobody else reads its events, and a full pipe would stop it.
-            threading.Thread(target=process.stdout.read, daemon=True).start()
+            reader = threading.Thread(target=process.stdout.read, daemon=True)
+            reader.start()
             yield started["listening"][0]
             process.terminate()
             assert process.wait(20) == 0
@@ -53,8 +55,11 @@ class Host:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+            if reader is not None:
+                reader.join(20)
             assert process.stderr is not None
             process.stderr.close()
+            process.stdout.close()
 
 
 def eventually(check: Callable[[], Any], seconds: float = 30) -> Any:

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from obhut import _core
 from program import Obhut
-from sync_stand_in import PROGRAM, certificate, id_of, identity
+from sync_stand_in import PROGRAM, id_of
 
 PHONE, TABLET = id_of("phone"), id_of("tablet")
 
@@ -413,9 +414,7 @@ OLD = """<configuration version="37">
 def old(tmp_path: Path) -> Path:
     home = tmp_path / "old"
     home.mkdir()
-    (home / "cert.pem").write_bytes(certificate(b"old device"))
-    (home / "key.pem").write_text("old key\n")
-    own = identity(str(home))
+    own = _core.sync_identity(str(home))
     text = OLD.format(own=own, phone=PHONE, tablet=TABLET, photos=tmp_path / "photos")
     (home / "config.xml").write_text(text)
     return home
@@ -429,8 +428,8 @@ def test_a_home_of_syncthing_is_taken_over(obhut: Obhut, old: Path, tmp_path: Pa
     assert run.code == 0, run.err
     assert "obhut sync folder mark photos" in run.err
     assert {path.name: path.read_bytes() for path in old.iterdir()} == before
-    assert obhut("sync", "id").out.strip() == identity(str(old)) == dry["id"]
-    assert (tmp_path / "H/key.pem").read_text() == "old key\n"
+    assert obhut("sync", "id").out.strip() == _core.sync_identity(str(old)) == dry["id"]
+    assert (tmp_path / "H/key.pem").read_bytes() == before["key.pem"]
     assert stat.S_IMODE((tmp_path / "H/key.pem").stat().st_mode) == 0o600
     devices = {one["name"]: one for one in obhut("sync", "device", "list", "--json").json()}
     assert devices["phone"]["addresses"] == ["tcp://192.0.2.1:22000"]
