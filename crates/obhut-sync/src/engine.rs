@@ -139,6 +139,7 @@ impl Engine {
     }
 
     fn configured(&mut self, config: Config, now: Now) {
+        let own = config.own.short();
         self.folders
             .retain(|id, _| config.folders.iter().any(|folder| folder.id == *id));
         for folder in &config.folders {
@@ -146,7 +147,7 @@ impl Engine {
                 known.configure(folder.clone());
             } else {
                 self.folders
-                    .insert(Arc::clone(&folder.id), Folder::new(folder.clone()));
+                    .insert(Arc::clone(&folder.id), Folder::new(folder.clone(), own));
                 self.out.push(Output::Open {
                     folder: Arc::clone(&folder.id),
                     load: true,

@@ -109,8 +109,9 @@ pub struct Folder {
 
 impl Folder {
     /// A folder that nobody has looked at.
-    pub fn new(config: config::Folder) -> Self {
+    pub fn new(config: config::Folder, own: ShortId) -> Self {
         let rules = Rules {
+            own,
             direction: config.direction,
             members: config.members.clone(),
             ignore_modes: config.ignore_modes,
@@ -349,8 +350,7 @@ impl Folder {
             info: Arc::clone(&info),
             observed: observed.clone(),
         });
-        let gone = info.deleted;
-        let directory = info.kind == obhut_bep::Kind::Directory && !gone;
+        let directory = info.kind == obhut_bep::Kind::Directory && !info.deleted;
         let seen = self
             .index
             .get(&name)
@@ -361,12 +361,20 @@ impl Folder {
         if seen {
             self.scan.recorded(&name, &mut self.index);
         }
-        if gone && let Some((parent, _)) = name.rsplit_once('/') {
-            let parent = self.index.name(parent);
-            self.index.again(&parent);
-        }
+        self.again_above(&name);
         if directory {
             self.index.again_below(&name);
+        }
+    }
+
+    /// What is in a directory decides whether it may go, or become something else.
+    fn again_above(&mut self, name: &str) {
+        if self.index.needs().is_empty() {
+            return;
+        }
+        for above in crate::scan::ancestors(name) {
+            let above = self.index.name(above);
+            self.index.again(&above);
         }
     }
 
@@ -386,7 +394,9 @@ impl Folder {
             device,
             info: Arc::clone(&info),
         });
-        self.index.set_remote(device, info, &self.rules);
+        self.index
+            .set_remote(device, Arc::clone(&info), &self.rules);
+        self.again_above(&info.name);
     }
 
     /// Forgets a device's entries.

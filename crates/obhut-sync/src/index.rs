@@ -7,7 +7,7 @@ use std::sync::Arc;
 use obhut_bep::{DeviceId, FileInfo, HASH, Kind, Ordering, ShortId};
 
 use crate::config::{Direction, Member};
-use crate::entry::{content, same_content};
+use crate::entry::{content, same_content, same_facts};
 use crate::ignore::{Ignores, Verdict};
 use crate::internal::is_untouchable;
 use crate::io::{Facts, Ticket};
@@ -40,6 +40,8 @@ pub struct Item {
 /// What a device's entries are worth, and which items are looked at all.
 #[derive(Debug)]
 pub struct Rules {
+    /// Whose entries are ours.
+    pub own: ShortId,
     /// In which directions changes go.
     pub direction: Direction,
     /// Who shares the folder.
@@ -398,9 +400,14 @@ impl Index {
         let clash = local.is_some_and(|local| {
             !local.invalid
                 && item.remotes.iter().any(|(_, info)| {
+                    // Times may be rounded elsewhere: only whoever made the version settles what differs in them.
+                    let same = same_content(local, info)
+                        && (local.deleted
+                            || local.modified_by != rules.own
+                            || same_facts(local, info, rules.ignore_modes));
                     !info.invalid
                         && info.version.compare(&local.version) == Ordering::Equal
-                        && !same_content(local, info)
+                        && !same
                 })
         });
         if needed {
