@@ -95,7 +95,7 @@ bench: setup ## measure against the peers, all sets, an hour (BENCH="--sets tree
 wheel: setup ## dist/*.whl: one abi3 wheel for Python 3.11 and newer (x86-64-v2)
 	@scripts/wheel
 
-quickstart: setup ## back up a folder, restore it, compare, archive documents of it: FOLDER=… or an example
+quickstart: setup ## back up a folder, restore it, compare, archive and synchronize documents of it: FOLDER=… or an example
 	@$(BIN)/python scripts/quickstart.py $(if $(FOLDER),"$(FOLDER)")
 
 clean: ## remove what was built (not quickstart folders)

@@ -1,9 +1,11 @@
-"""Backs up a folder, restores it, compares byte for byte, archives documents of it, and says what it did and what is next.
+"""Backs up a folder, restores it, compares byte for byte, archives documents of it, synchronizes copies of them to a second
+device and back, and says what it did and what is next.
 
     make quickstart                    an example: a folder that every machine has, at most 200 MB of it
     make quickstart FOLDER=~/Documents your own files; they are only read
 
-Each run makes a new folder ``quickstart/<number>`` with the repository, its password, what was restored, and the archive.
+Each run makes a new folder ``quickstart/<number>`` with the repository, its password, what was restored, the
+archive, and both devices.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
+
+from quickstart_sync import synchronize
 
 ROOT = Path(__file__).resolve().parent.parent
 OBHUT = Path(sys.executable).with_name("obhut")
@@ -98,6 +102,15 @@ def indent(text: str, lines: int = 12) -> None:
         print(f"    {row}")
     if len(rows) > lines:
         print(f"    … {len(rows) - lines} more lines")
+
+
+def show(line: list[str], text: str) -> None:
+    """Shows a command and what it said, or what is to be seen."""
+    if line:
+        print(f"\n$ {shlex.join(line)}", flush=True)
+        indent(text, 6)
+    else:
+        print(f"    {text}", flush=True)
 
 
 def documents(source: Path) -> list[Path]:
@@ -236,6 +249,7 @@ def main() -> None:
 
     files_archived = documents(source)
     archiving, example_id = archive(place, files_archived) if files_archived else (0.0, "")
+    syncing, synchronized = synchronize(place / "sync", files_archived, show) if len(files_archived) > 1 else (0.0, 0)
     stored = measure(place / "repository")[1]
     shown = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
     print(f"""
@@ -244,12 +258,14 @@ Everything that was backed up came back equal: contents, names, permissions, tim
   backup    {taken:6.1f} s   {files:,} files, {amount(size)} → {amount(stored)} in the repository
   restore   {back:6.1f} s
   archive   {archiving:6.1f} s   {len(files_archived):,} documents of it, each logged and with a receipt
+  sync      {syncing:6.1f} s   copies of {synchronized:,} files on a second device; two were lost there and came back
   in all    {time.monotonic() - began:6.1f} s
 
   repository  {shown}/repository   (restic's open format: `restic -r {shown}/repository snapshots` reads it too)
   password    {shown}/password     (without it nobody can restore: keep a copy elsewhere)
   restored    {shown}/restored
   archive     {shown}/archive      (a receipt: {shown}/{example_id}.receipt)
+  sync        {shown}/sync         (two devices on this machine: first, second)
 
 Three commands to try next:
   export OBHUT_REPOSITORY={shown}/repository OBHUT_PASSWORD_FILE={shown}/password PATH="$PWD/.venv/bin:$PATH"

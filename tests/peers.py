@@ -49,3 +49,21 @@ def need_old_restic() -> Path:
     if found is None:
         facilities.absent("restic-0.14", "restic 0.14 is not in /usr/bin (Debian 12 has it: apt-get install restic)")
     return found
+
+
+@functools.cache
+def old_syncthing() -> Path | None:
+    """The Syncthing of the distribution (Debian 12: 1.19), if it is of that age."""
+    found = shutil.which("syncthing", path="/usr/bin:/bin")
+    if found is None:
+        return None
+    text = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    return Path(found) if text.startswith("syncthing v1.") else None
+
+
+def need_old_syncthing() -> Path:
+    """Debian's Syncthing 1.19."""
+    found = old_syncthing()
+    if found is None:
+        facilities.absent("syncthing-1", "Syncthing 1 is not in /usr/bin (Debian 12 has it: apt-get install syncthing)")
+    return found

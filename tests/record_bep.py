@@ -184,7 +184,16 @@ def running(program: str, tree: Callable[[Path], None]) -> Iterator[Peer]:
             CONFIG.format(folder=FOLDER, path=base / "folder", theirs=device_id(theirs_der), ours=device_id(ours_der),
                           gui=gui, key=KEY, port=port)
         )  # fmt: skip
-        words = [program, "serve", f"--home={home}", "--no-browser", "--no-restart", "--no-upgrade"]
+        # An old one takes a configuration that a newer one could have written.
+        words = [
+            program,
+            "serve",
+            f"--home={home}",
+            "--no-browser",
+            "--no-restart",
+            "--no-upgrade",
+            "--allow-newer-config",
+        ]
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               env={**os.environ, "HOME": str(base)}) as child:  # fmt: skip
             try:

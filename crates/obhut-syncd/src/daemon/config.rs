@@ -21,7 +21,8 @@ struct Given {
     #[serde(default)]
     id: Option<String>,
     name: String,
-    #[serde(default)]
+    /// Whether devices in the same net are looked for, and find us.
+    #[serde(default = "yes")]
     discovery: bool,
     #[serde(default)]
     devices: Vec<GivenDevice>,

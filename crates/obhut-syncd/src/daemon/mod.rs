@@ -219,10 +219,16 @@ fn run(
     };
     runtime.block_on(async {
         let (net_events, net) = mpsc::channel(NET_EVENTS);
+        // Whoever listens to this machine alone has nothing to announce.
+        let only_here = listen.iter().all(|url| {
+            ["tcp://127.", "tcp://[::1]", "tcp://localhost"]
+                .iter()
+                .any(|here| url.starts_with(here))
+        });
         let settings = NetSettings {
             listen,
             name: parts.engine.name.clone(),
-            discovery: parts.discovery.then(Discovery::default),
+            discovery: (parts.discovery && !only_here).then(Discovery::default),
             ..NetSettings::default()
         };
         match Net::start(identity, settings, net_events).await {
