@@ -108,7 +108,8 @@ pub enum Output {
         /// Where some of them are.
         sources: Vec<Source>,
     },
-    /// To write a block into a temporary file, which is made if it is not there and gets its size, after its hash was compared.
+    /// To write a block into a temporary file, which gets its size, after its hash was compared. Only a block that is all of
+    /// the file makes one that is not there: else blocks that were written before would be missing.
     Write {
         /// For the answer.
         ticket: Ticket,

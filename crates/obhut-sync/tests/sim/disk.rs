@@ -229,6 +229,9 @@ impl Disk {
             Some(node) => (*node.content).clone(),
             None => Vec::new(),
         };
+        if !self.nodes.contains_key(temporary) && data.len() as u64 != total {
+            return Err(Failure::Gone);
+        }
         let end = offset as usize + data.len();
         content.resize(total as usize, 0);
         content[offset as usize..end].copy_from_slice(data);

@@ -70,7 +70,8 @@ impl Root {
             .collect())
     }
 
-    /// Writes a block into a temporary file, which is made if it is not there, and has its whole size from then on.
+    /// Writes a block into a temporary file, which has its whole size from then on. Only a block that is all of the file makes
+    /// one that is not there: where others were written before, it went with its directory, and its blocks with it.
     pub fn write(
         &self,
         temporary: &str,
@@ -89,7 +90,8 @@ impl Root {
             .map_err(|errno| failure("open directory", errno))?;
         let file = match reopen(self, place.spot())? {
             Some(file) => file,
-            None => self.open_temporary(temporary, now)?.0,
+            None if data.len() as u64 == total => self.open_temporary(temporary, now)?.0,
+            None => return Err(Failure::Gone),
         };
         // One that is left of another version may be longer.
         let size = fs::fstat(&file)

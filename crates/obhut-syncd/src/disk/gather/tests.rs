@@ -149,6 +149,10 @@ fn what_is_refused() {
     assert_eq!(write("l/.syncthing.f.tmp", b"x"), Err(Failure::Gone));
     tree.link("d/.syncthing.g.tmp", "../l");
     assert!(write("d/.syncthing.g.tmp", b"x").is_err());
+    // Where others were written before, they are gone with the file.
+    let half = |name: &str| tree.root.write(name, 2, 1, b"x", &hash, now());
+    assert_eq!(half("d/.syncthing.half.tmp"), Err(Failure::Gone));
+    assert!(tree.read("d/.syncthing.half.tmp").is_none());
     // One that is left of a longer version gets the size of the new one.
     let long = vec![7; 50];
     tree.root
