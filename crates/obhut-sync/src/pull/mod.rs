@@ -360,6 +360,15 @@ impl Folder {
         self.pull
             .retry
             .insert(Arc::clone(name), (cx.now.monotonic + delay, delay));
+        if failure == Failure::Gone {
+            // A directory that went while nobody was told: what is in it cannot come before that is known.
+            let above: Vec<Name> = crate::scan::ancestors(name)
+                .map(|above| self.index.name(above))
+                .collect();
+            for directory in above {
+                self.scan.name(directory);
+            }
+        }
         cx.tell(Event::Trouble {
             folder: Arc::clone(&self.id),
             name: name.to_string(),
