@@ -358,21 +358,20 @@ impl Engine {
             .sessions
             .get(connection)
             .is_some_and(|session| session.links.contains_key(entries.folder.as_str()));
-        let Some(folder) = self
-            .folders
-            .get_mut(entries.folder.as_str())
-            .filter(|_| linked)
-        else {
+        let id: FolderId = Arc::from(entries.folder.as_str());
+        if !linked {
             self.close(connection, "entries of a folder that is not shared", now);
             return;
-        };
-        if !entries.update {
-            let index_id = folder.index.peer(device).index_id;
-            folder.reset(device, index_id);
         }
-        for info in entries.files {
-            folder.remote(device, info);
-        }
+        self.with(&id, now, |folder, cx| {
+            if !entries.update {
+                let index_id = folder.index.peer(device).index_id;
+                folder.reset(device, index_id);
+            }
+            for info in entries.files {
+                folder.remote(device, info, cx);
+            }
+        });
     }
 
     /// Requests that may be served now.

@@ -7,7 +7,7 @@ use obhut_bep::{DeviceId, FileInfo, ShortId, Vector};
 
 use crate::config::{self, Direction};
 use crate::entry::{stays_here, tombstone, versioned};
-use crate::index::{Index, Local, Name, Rules};
+use crate::index::{Index, Item, Local, Name, Rules};
 use crate::io::{Change, Doubt, Event, Facts, FolderId, Input, Meta, Now, Output, Root, Ticket};
 use crate::pull::Pull;
 use crate::scan::Scan;
@@ -388,7 +388,21 @@ impl Folder {
     }
 
     /// Records another device's entry.
-    pub fn remote(&mut self, device: DeviceId, info: FileInfo) {
+    pub fn remote(&mut self, device: DeviceId, info: FileInfo, cx: &mut Context<'_>) {
+        let refused = self
+            .index
+            .get(&info.name)
+            .map_or_else(
+                || Item::default().refused(&info, &self.rules),
+                |item| item.refused(&info, &self.rules),
+            );
+        if refused {
+            cx.tell(Event::Refused {
+                folder: Arc::clone(&self.id),
+                name: info.name.clone(),
+                version: info.version.clone(),
+            });
+        }
         let info = Arc::new(info);
         self.pending.push(Change::Remote {
             device,

@@ -253,6 +253,35 @@ fn a_receive_only_folder_keeps_its_changes_until_it_is_told_to_revert() {
 }
 
 #[test]
+fn what_a_device_changes_that_may_only_read_is_not_taken() {
+    let (one, other) = pair();
+    fs::write(one.folder().join("a.txt"), "first").unwrap();
+    settle(&one, &other);
+    let readers = one
+        .config(&[(other.id, None)])
+        .replace("\"device\":", "\"writes\":false,\"device\":");
+    let daemon = one.daemon.as_ref().unwrap();
+    daemon.configure(&readers).unwrap();
+    fs::write(other.folder().join("a.txt"), "not allowed").unwrap();
+    fs::write(other.folder().join("new.txt"), "not allowed").unwrap();
+    let mut refused = Vec::new();
+    until("both changes refused", || {
+        for line in daemon.events(Duration::from_millis(50)) {
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == json!("refused") {
+                refused.push(event["name"].as_str().unwrap().to_owned());
+            }
+        }
+        ["a.txt", "new.txt"].iter().all(|name| refused.iter().any(|one| one == name))
+    });
+    assert_eq!(one.tree().len(), 1);
+    assert_eq!(one.tree()["a.txt"], b"first");
+    // Its own changes still go out, and come in where nothing stands against them.
+    fs::write(one.folder().join("b.txt"), "from the hub").unwrap();
+    until("b.txt", || other.folder().join("b.txt").exists());
+}
+
+#[test]
 fn one_process_a_home() {
     let mut one = Device::new();
     one.start(&[]);

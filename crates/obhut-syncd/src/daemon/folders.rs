@@ -72,7 +72,6 @@ impl Folders {
                     path.clone(),
                     index,
                     self.back.clone(),
-                    Arc::clone(&self.clock),
                 );
                 self.all.insert(
                     Arc::clone(id),

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc as sync_mpsc};
 use std::thread::JoinHandle;
 
-use obhut_core::world::Clock;
 use obhut_sync::io::{self, Change, Doubt, FolderId, Input, Ticket};
 use tokio::sync::mpsc;
 
@@ -57,9 +56,8 @@ struct Work {
     store: Option<Store>,
     root: Option<Arc<Root>>,
     device: Option<u64>,
+    /// A transaction failed: none may follow.
     failed: bool,
-    /// For what comes later: how old versions are.
-    _clock: Arc<dyn Clock>,
 }
 
 impl Keeper {
@@ -69,7 +67,6 @@ impl Keeper {
         path: PathBuf,
         index: PathBuf,
         back: mpsc::UnboundedSender<Back>,
-        clock: Arc<dyn Clock>,
     ) -> Self {
         let (jobs, asked) = sync_mpsc::channel::<Job>();
         let mut work = Work {
@@ -81,7 +78,6 @@ impl Keeper {
             root: None,
             device: None,
             failed: false,
-            _clock: clock,
         };
         let thread = std::thread::Builder::new()
             .name("obhut-sync-store".to_owned())
