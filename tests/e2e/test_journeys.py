@@ -68,8 +68,9 @@ def test_quickstart_works_and_works_again(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_quickstart_fails_if_something_differs(tmp_path: Path) -> None:
+def test_quickstart_fails_if_something_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison can fail: it is no ornament."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))  # as Python does for a script: its other half lies beside it
     spec = importlib.util.spec_from_file_location("quickstart", ROOT / "scripts" / "quickstart.py")
     assert spec
     assert spec.loader
