@@ -389,13 +389,10 @@ impl Folder {
 
     /// Records another device's entry.
     pub fn remote(&mut self, device: DeviceId, info: FileInfo, cx: &mut Context<'_>) {
-        let refused = self
-            .index
-            .get(&info.name)
-            .map_or_else(
-                || Item::default().refused(&info, &self.rules),
-                |item| item.refused(&info, &self.rules),
-            );
+        let refused = self.index.get(&info.name).map_or_else(
+            || Item::default().refused(&info, &self.rules),
+            |item| item.refused(&info, &self.rules),
+        );
         if refused {
             cx.tell(Event::Refused {
                 folder: Arc::clone(&self.id),

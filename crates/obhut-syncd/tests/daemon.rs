@@ -272,7 +272,9 @@ fn what_a_device_changes_that_may_only_read_is_not_taken() {
                 refused.push(event["name"].as_str().unwrap().to_owned());
             }
         }
-        ["a.txt", "new.txt"].iter().all(|name| refused.iter().any(|one| one == name))
+        ["a.txt", "new.txt"]
+            .iter()
+            .all(|name| refused.iter().any(|one| one == name))
     });
     assert_eq!(one.tree().len(), 1);
     assert_eq!(one.tree()["a.txt"], b"first");

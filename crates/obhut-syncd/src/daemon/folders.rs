@@ -67,12 +67,7 @@ impl Folders {
                 }
             } else {
                 let index = self.home.join("index").join(file_name(id));
-                let keeper = Keeper::start(
-                    Arc::clone(id),
-                    path.clone(),
-                    index,
-                    self.back.clone(),
-                );
+                let keeper = Keeper::start(Arc::clone(id), path.clone(), index, self.back.clone());
                 self.all.insert(
                     Arc::clone(id),
                     Folder {
