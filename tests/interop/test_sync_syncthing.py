@@ -93,7 +93,12 @@ class Ours:
         self.peer.ask(f"db/scan?folder={FOLDER}", method="POST")
 
         def same() -> bool:
-            return self.status()["state"] == "idle" and tree(self.folder) == tree(self.peer.folder)
+            if self.status()["state"] != "idle":
+                return False
+            try:
+                return tree(self.folder) == tree(self.peer.folder)
+            except FileNotFoundError:
+                return False  # it went while it was looked at
 
         until(same, self.differences)
         return tree(self.folder)

@@ -170,10 +170,18 @@ impl Engine {
         for connection in strangers {
             self.close(connection, "this device is not shared with any more", now);
         }
+        let mut heard = Vec::new();
         for session in self.sessions.iter() {
             session.introduced = false;
+            if let Some(theirs) = session.theirs.clone() {
+                heard.push((session.connection, session.device, theirs));
+            }
         }
         self.introduce();
+        // What they share was judged by what we shared then.
+        for (connection, device, theirs) in heard {
+            self.introduced(connection, device, theirs, now);
+        }
     }
 
     fn up(&mut self, connection: Connection, device: DeviceId, _hello: &Hello) {
@@ -285,6 +293,7 @@ impl Engine {
         now: Now,
     ) {
         let own = self.config.own;
+        let heard = config.clone();
         let mut links: BTreeMap<FolderId, Link> = BTreeMap::new();
         let mut renewed = false;
         for theirs in config.folders {
@@ -332,6 +341,7 @@ impl Engine {
         }
         if let Some(session) = self.sessions.get(connection) {
             session.links = links;
+            session.theirs = Some(heard);
             if !session.known {
                 session.known = true;
                 self.out.push(Output::Tell(Event::Connected { device }));
@@ -360,7 +370,7 @@ impl Engine {
             .is_some_and(|session| session.links.contains_key(entries.folder.as_str()));
         let id: FolderId = Arc::from(entries.folder.as_str());
         if !linked {
-            self.close(connection, "entries of a folder that is not shared", now);
+            // Sharing it has just begun or ended here; the next list of folders says from where they are to be sent again.
             return;
         }
         self.with(&id, now, |folder, cx| {

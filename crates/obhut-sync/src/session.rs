@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use obhut_bep::{DeviceId, Message, Request, Response};
+use obhut_bep::{ClusterConfig, DeviceId, Message, Request, Response};
 
 use crate::index::Name;
 use crate::io::{Connection, FolderId, Output, Ticket};
@@ -53,6 +53,8 @@ pub struct Session {
     pub introduced: bool,
     /// Whether theirs came.
     pub known: bool,
+    /// Theirs: what we share may change later.
+    pub theirs: Option<ClusterConfig>,
     /// The folders.
     pub links: BTreeMap<FolderId, Link>,
     next_request: i32,
@@ -71,6 +73,7 @@ impl Session {
             device,
             introduced: false,
             known: false,
+            theirs: None,
             links: BTreeMap::new(),
             next_request: 0,
             asked: HashMap::new(),
