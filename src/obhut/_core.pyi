@@ -424,7 +424,7 @@ class SyncDaemon:
         ``conflict`` {folder, name, copy}, ``trouble`` {folder, name, why}, ``refused`` {folder, name}."""
 
     def command(self, folder: str, command: str) -> None:
-        """``scan``, ``override`` or ``revert``; does not wait for the end of it."""
+        """``scan``, ``emptied`` (of a folder that stopped for it: it is meant), ``override`` or ``revert``; does not wait for the end of it."""
 
     def listening(self) -> list[str]:
         """Where connections are taken, with the ports that were got."""

@@ -112,6 +112,7 @@ impl SyncDaemon {
     fn command(&self, folder: &str, command: &str) -> PyResult<()> {
         let command = match command {
             "scan" => Command::Scan,
+            "emptied" => Command::Emptied,
             "override" => Command::Override,
             "revert" => Command::Revert,
             other => return Err(to_python(&invalid("command of sync", other))),

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::folder::{Context, Folder, State};
 use crate::ignore::Verdict;
 use crate::internal::is_untouchable;
-use crate::io::{Command, Connection, Event, FolderId, Input, Now, Output, Ticket};
+use crate::io::{Command, Connection, Doubt, Event, FolderId, Input, Now, Output, Ticket};
 use crate::session::{Link, Session, Sessions};
 
 /// Entries of one message, and blocks that they have together.
@@ -77,7 +77,7 @@ impl Engine {
                 result,
             } => self.served(connection, request, result),
             Input::Told { folder, command } => self.told(&folder, &command, now),
-            Input::Tick => {}
+            Input::Tick => self.wake = None, // it was the driver's last: another one is asked for below
             Input::Walked { ticket, .. } => self.answer(ticket, false, input, now),
             Input::WalkEnded { ticket, .. }
             | Input::Looked { ticket, .. }
@@ -485,12 +485,11 @@ impl Engine {
 
     fn told(&mut self, folder: &FolderId, command: &Command, now: Now) {
         self.with(folder, now, |folder, cx| match command {
-            Command::Scan => {
-                folder.emptied = true;
-                cx.out.push(Output::Open {
-                    folder: Arc::clone(&folder.id),
-                    load: false,
-                });
+            Command::Scan => folder.look_at_all(cx),
+            Command::Emptied => {
+                // Said beforehand it would count for whatever vanishes next.
+                folder.emptied = folder.state == State::Stopped(Doubt::Emptied);
+                folder.look_at_all(cx);
             }
             Command::Override => folder.override_others(cx),
             Command::Revert => folder.revert(cx),

@@ -273,6 +273,14 @@ impl Folder {
         self.pending.push(Change::Meta(self.meta.clone()));
     }
 
+    /// Everything is looked at, the root first.
+    pub fn look_at_all(&self, cx: &mut Context<'_>) {
+        cx.out.push(Output::Open {
+            folder: Arc::clone(&self.id),
+            load: false,
+        });
+    }
+
     /// Stands still, and says why.
     pub fn stop(&mut self, doubt: Doubt, cx: &mut Context<'_>) {
         self.reopen = Some(cx.now.monotonic + DOUBTFUL);

@@ -40,13 +40,13 @@ impl fmt::Display for IgnoreError {
 impl std::error::Error for IgnoreError {}
 
 /// The lines of a folder's ignore file, and of those that it includes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ignores {
     rules: Vec<Rule>,
     descends: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
     glob: Glob,
     ignores: bool,

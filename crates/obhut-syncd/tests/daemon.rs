@@ -284,6 +284,79 @@ fn what_a_device_changes_that_may_only_read_is_not_taken() {
 }
 
 #[test]
+fn an_emptied_folder_waits_until_people_say_that_it_is_meant() {
+    let (one, other) = pair();
+    for number in 0..8 {
+        fs::write(one.folder().join(number.to_string()), "content").unwrap();
+    }
+    settle(&one, &other);
+    let mut one = one;
+    one.daemon = None;
+    for number in 0..8 {
+        fs::remove_file(one.folder().join(number.to_string())).unwrap();
+    }
+    one.start(&[(other.id, None)]);
+    until("the folder stops", || {
+        one.status()["folders"][0]["doubt"]["kind"] == json!("emptied")
+    });
+    one.scan();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(
+        one.status()["folders"][0]["state"],
+        json!("stopped"),
+        "looking is no consent"
+    );
+    assert_eq!(other.tree().len(), 8);
+    one.daemon
+        .as_ref()
+        .unwrap()
+        .command("f", Command::Emptied)
+        .unwrap();
+    let other_config = other.config(&[(one.id, Some(one.listen.clone()))]);
+    other
+        .daemon
+        .as_ref()
+        .unwrap()
+        .configure(&other_config)
+        .unwrap();
+    until("all gone there, too", || other.tree().is_empty());
+    assert_eq!(
+        fs::read_dir(other.folder().join(".stversions"))
+            .unwrap()
+            .count(),
+        8
+    );
+}
+
+#[test]
+fn a_disk_that_was_set_back_deletes_nothing_elsewhere() {
+    let (mut one, other) = pair();
+    fs::write(one.folder().join("old.txt"), "old").unwrap();
+    settle(&one, &other);
+    one.daemon = None;
+    let generation = one.folder().join(".stfolder/obhut-generation");
+    let then = fs::read(&generation).unwrap();
+    let start = |one: &mut Device| {
+        one.start(&[(other.id, None)]);
+        let config = other.config(&[(one.id, Some(one.listen.clone()))]);
+        other.daemon.as_ref().unwrap().configure(&config).unwrap();
+    };
+    for number in 0..2 {
+        start(&mut one);
+        fs::write(one.folder().join(format!("new{number}.txt")), "new").unwrap();
+        settle(&one, &other);
+        one.daemon = None;
+    }
+    // The disk comes back as it was before the new files; the index in the home knows them.
+    fs::write(&generation, then).unwrap();
+    fs::remove_file(one.folder().join("new0.txt")).unwrap();
+    fs::remove_file(one.folder().join("new1.txt")).unwrap();
+    start(&mut one);
+    settle(&one, &other);
+    assert_eq!(one.tree().len(), 3, "{:?}", one.tree().keys());
+}
+
+#[test]
 fn one_process_a_home() {
     let mut one = Device::new();
     one.start(&[]);

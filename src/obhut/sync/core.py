@@ -18,7 +18,7 @@ class Daemon(Protocol):
         """A list; waits so long if there is none."""
 
     def command(self, folder: str, command: str) -> None:
-        """``scan``, ``override`` or ``revert``."""
+        """``scan``, ``emptied`` (all that is gone is meant to be), ``override`` or ``revert``."""
 
     def listening(self) -> list[str]:
         """``tcp://HOST:PORT``, with the ports that were really got."""

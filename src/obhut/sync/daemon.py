@@ -22,7 +22,7 @@ _KEPT: Final = 2000
 _STRANGERS: Final = 200
 #: Milliseconds after which the settings are looked at again.
 _PERIOD: Final = 500
-_COMMANDS: Final = ("scan", "override", "revert")
+_COMMANDS: Final = ("scan", "emptied", "override", "revert")
 
 
 class Runner:

@@ -40,7 +40,7 @@ _DOUBTS: Final = {
     ),
     "emptied": (
         "everything that was in {path} is gone",
-        "see that its disk is mounted; nothing was deleted elsewhere. If it is meant, remove the folder and add it again",
+        "see that its disk is mounted; nothing was deleted elsewhere. If it is meant, say `obhut sync scan --emptied {id}`",
     ),
     "ignores": ("its ignore file cannot be used: {text}", "correct .stignore; `obhut sync ignore list {id}` shows it"),
 }

@@ -9,6 +9,8 @@ use super::{Doubt, Failure, FolderId};
 pub enum Command {
     /// Look at everything now.
     Scan,
+    /// A folder that stopped because all in it is gone: it is meant, and others are to be told.
+    Emptied,
     /// A send-only folder: what we have counts, whatever others say.
     Override,
     /// A receive-only folder: what was changed here goes, what others have comes.

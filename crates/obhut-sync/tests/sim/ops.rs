@@ -229,7 +229,7 @@ impl World {
                 self.count("people: confirm that all is gone");
                 let told = Input::Told {
                     folder: Arc::from(FOLDER),
-                    command: Command::Scan,
+                    command: Command::Emptied,
                 };
                 self.give(at, told);
                 return true;

@@ -82,6 +82,14 @@ impl Folders {
         }
     }
 
+    /// Whether a folder that there is lies elsewhere from now on.
+    pub fn moves(&self, id: &FolderId, paths: &BTreeMap<FolderId, (PathBuf, Versions)>) -> bool {
+        let now = paths.get(id).map(|(path, _)| path);
+        self.all
+            .get(id)
+            .is_some_and(|folder| now != Some(&folder.path))
+    }
+
     /// A folder, if it is open.
     pub fn get(&self, id: &FolderId) -> Option<Open> {
         self.all.get(id)?.open.clone()
@@ -104,8 +112,7 @@ impl Folders {
             versions: folder.versions,
         };
         let same = folder.open.as_ref().is_some_and(|before| {
-            before.root.doubt(None).is_none()
-                && format!("{:?}", before.ignores) == format!("{:?}", open.ignores)
+            before.root.doubt(None).is_none() && before.ignores == open.ignores
         });
         if !same {
             folder.watcher = Some(Watcher::start(

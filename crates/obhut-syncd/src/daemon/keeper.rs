@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc as sync_mpsc};
 use std::thread::JoinHandle;
 
-use obhut_sync::io::{self, Change, Doubt, FolderId, Input, Ticket};
+use obhut_sync::io::{self, Change, Doubt, FolderId, Input, Meta, Ticket};
 use tokio::sync::mpsc;
 
 use super::Back;
@@ -188,7 +188,7 @@ impl Work {
             Err(store::Error::Damaged(why)) => {
                 let aside = store::set_aside(&self.index)?;
                 self.trouble(format!(
-                    "the index of {} was damaged ({why}) and lies at {} now; everything is looked at anew",
+                    "the index of {} cannot be used ({why}) and lies at {} now; everything is looked at anew",
                     self.folder,
                     aside.display()
                 ));
@@ -202,6 +202,16 @@ impl Work {
         let mut store = Store::open(index)?;
         let mut all = Vec::new();
         store.load(BATCH, |changes| all.push(changes))?;
+        let known = all.iter().flatten().find_map(|change| match change {
+            Change::Meta(meta) => Some(meta),
+            _ => None,
+        });
+        if known.is_some_and(|meta| self.is_of_another_disk(meta)) {
+            // What it says is there and this disk lacks would pass for deleted, and go everywhere.
+            return Err(store::Error::Damaged(
+                "it describes another state of this folder's disk".to_owned(),
+            ));
+        }
         for changes in all {
             self.answer(Input::Loaded {
                 folder: Arc::clone(&self.folder),
@@ -210,6 +220,18 @@ impl Work {
         }
         self.store = Some(store);
         Ok(())
+    }
+
+    /// Whether what lies beside the marker is not what was written there last. If it cannot be read, that is found later.
+    fn is_of_another_disk(&self, meta: &Meta) -> bool {
+        let Ok(root) = Root::open(&self.path) else {
+            return false;
+        };
+        match root.generation() {
+            Ok(Some(seen)) => seen != meta.generation && seen != meta.previous_generation,
+            Ok(None) => meta.previous_generation != 0 && root.doubt(None).is_none(),
+            Err(_) => false,
+        }
     }
 
     fn answer(&self, input: Input) {

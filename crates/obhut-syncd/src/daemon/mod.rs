@@ -3,7 +3,7 @@
 //! Messages and answers come to that thread over channels; it never waits for a disk. What goes through a store is done by
 //! one thread a folder, in order; everything else on disks by a pool. A walk that is faster than the engine waits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc as sync_mpsc};
@@ -262,8 +262,6 @@ struct Loop {
     wake: Option<u64>,
     names: BTreeMap<obhut_bep::DeviceId, String>,
     clients: BTreeMap<obhut_bep::DeviceId, String>,
-    strangers: BTreeMap<obhut_bep::DeviceId, (String, String)>,
-    offered: BTreeSet<(obhut_bep::DeviceId, String, String)>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -286,8 +284,6 @@ impl Loop {
             wake: None,
             names: BTreeMap::new(),
             clients: BTreeMap::new(),
-            strangers: BTreeMap::new(),
-            offered: BTreeSet::new(),
             stopping: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -327,6 +323,14 @@ impl Loop {
     }
 
     fn configure(&mut self, parts: Parts) {
+        // What lies elsewhere now is another folder under the same id: the engine forgets the one that was.
+        let mut before = parts.engine.clone();
+        before
+            .folders
+            .retain(|folder| !self.folders.moves(&folder.id, &parts.paths));
+        if before.folders.len() < parts.engine.folders.len() {
+            self.step(Input::Configured(before));
+        }
         self.folders.configure(&parts.paths);
         self.names = parts
             .peers
@@ -396,12 +400,7 @@ impl Loop {
                 device,
                 name,
                 address,
-            } => {
-                self.notices.stranger(device, &name, &address);
-                if self.strangers.len() < 1_000 {
-                    self.strangers.insert(device, (name, address));
-                }
-            }
+            } => self.notices.stranger(device, &name, &address),
         }
     }
 
@@ -424,19 +423,7 @@ impl Loop {
                 } => self.net.send(connection, message),
                 Output::Close { connection, reason } => self.net.close(connection, &reason),
                 Output::Wake { at } => self.wake = Some(at),
-                Output::Tell(event) => {
-                    if let obhut_sync::io::Event::Offered {
-                        device,
-                        folder,
-                        label,
-                    } = &event
-                        && self.offered.len() < 1_000
-                    {
-                        self.offered
-                            .insert((*device, folder.clone(), label.clone()));
-                    }
-                    self.notices.tell(&event);
-                }
+                Output::Tell(event) => self.notices.tell(&event),
                 output => self.carry_out(output),
             }
         }

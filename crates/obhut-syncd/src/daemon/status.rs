@@ -32,27 +32,10 @@ pub(super) fn json(all: &mut Loop) -> String {
             })
         })
         .collect();
-    let strangers: Vec<Value> = all
-        .strangers
-        .iter()
-        .map(|(device, (name, address))| {
-            json!({"id": device.to_string(), "name": name, "address": address})
-        })
-        .collect();
-    let offered: Vec<Value> = all
-        .offered
-        .iter()
-        .map(|(device, folder, label)| {
-            json!({"device": device.to_string(), "folder": folder, "label": label})
-        })
-        .collect();
     json!({
         "id": all.own.to_string(),
-        "listening": all.net.listening(),
         "folders": folders,
         "devices": devices,
-        "unknown_devices": strangers,
-        "offered_folders": offered,
     })
     .to_string()
 }

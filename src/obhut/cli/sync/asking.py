@@ -19,14 +19,23 @@ if TYPE_CHECKING:
     examples="""
     obhut sync scan
     obhut sync scan photos
+    obhut sync scan --emptied photos
     """,
 )
 @click.argument("folders", metavar="[F]...", nargs=-1)
+@click.option(
+    "--emptied", is_flag=True, help="Folders that stopped because all in them is gone: it is meant, tell others."
+)
 @with_desk
-def scan(desk: Desk, folders: tuple[str, ...]) -> None:
-    """Look at folders now; at all of them, if none is named."""
+def scan(desk: Desk, folders: tuple[str, ...], emptied: bool) -> None:
+    """Look at folders now; at all of them, if none is named.
+
+    With --emptied others remove what is gone here; what they remove goes to their versions.
+    """
+    if emptied and not folders:
+        raise click.UsageError("--emptied wants the folders named")
     for folder in folders or [one.id for one in desk.settings().folders]:
-        desk.ask(do="scan", folder=folder)
+        desk.ask(do="emptied" if emptied else "scan", folder=folder)
         desk.done("scan", f"{folder} is looked at", folder=folder)
 
 
