@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from fnmatch import fnmatch
 from pathlib import Path
@@ -110,12 +111,17 @@ class Daemon:
         self.home = Path(home)
         self.listen = listen
         self.told: list[Any] = []
+        self.telling = threading.Lock()
         self.staged = 0
         self.configure(config)
 
     def _tell(self, word: Any) -> None:
-        self.told.append(word)
-        (self.home / "told.json").write_text(json.dumps(self.told))
+        # Commands come from another thread than settings: the last to write has to know of both.
+        with self.telling:
+            self.told.append(word)
+            place = self.home / "told.json"
+            place.with_suffix(".new").write_text(json.dumps(self.told))
+            place.with_suffix(".new").rename(place)
 
     def _stage(self) -> dict[str, Any]:
         try:

@@ -26,9 +26,12 @@ _COMMANDS: Final = ("scan", "emptied", "override", "revert")
 
 
 class Runner:
-    """One life of a process. ``own`` is the device's id, ``host`` the name it has if none is configured."""
+    """One life of a process. ``own`` is the device's id, ``host`` the name it has if none is configured.
 
-    def __init__(self, home: Home, core: Daemon, own: str, host: str, stamp: Callable[[], str]) -> None:
+    ``read`` is the stamp of the settings from before ``core`` got them: what was written since then is not missed.
+    """
+
+    def __init__(self, home: Home, core: Daemon, own: str, host: str, stamp: Callable[[], str], read: Any) -> None:
         self._home = home
         self._core = core
         self._own, self._host = own, host
@@ -38,7 +41,7 @@ class Runner:
         self._strangers: dict[str, dict[str, Any]] = {}
         self._last = seen.read(home.path)
         self._lock = threading.Lock()
-        self._seen = home.stamp()
+        self._seen = read
         self._trouble: str | None = None
         #: Set from a signal: the settings are read again.
         self.reread = False

@@ -57,12 +57,13 @@ def run(desk: Desk, listen: tuple[str, ...]) -> None:
 
     own = desk.own_id()
     with desk.home.running():
+        before = desk.home.stamp()
         settings = desk.home.read()
         places = list(listen or settings.listen or ("tcp://0.0.0.0:22000",))
         with converted():
             daemon = _core.SyncDaemon(str(desk.home.path), dumps(settings.to_core(own, desk.host)), places)
         try:
-            runner = Runner(desk.home, daemon, own, desk.host, desk.now)
+            runner = Runner(desk.home, daemon, own, desk.host, desk.now, before)
             server = runner.serve()
             try:
                 _say_started(desk, own, daemon.listening())
